@@ -1,0 +1,1 @@
+"""RetailSim: a world model of how people shop, from raw receipts to evaluated predictions."""

@@ -1,0 +1,230 @@
+"""Every file between the stages: where it lies, who writes it, its columns with dtype and unit.
+
+Column names stand here once; `docs/artifacts.md` is generated from this module.
+"""
+
+from retailsim.labels import TRIP_LABELS
+from retailsim.storage import Array, Artifact, Record, Table
+from retailsim.weeks import SPLITS
+
+PIPELINE = "data_pipeline.run_pipeline"
+FEATURES = "feature_engineering.run_feature_engineering"
+TENSORS = "tensor_preparation.run_tensor_preparation"
+SAMPLES = "training.prepare_samples"
+CACHE = "training.prepare_tensor_cache"
+
+WEEK = ("int32", "1 … last week of the data")
+AS_OF = ("int32", "the row describes what was known before this week (weeks ≤ week − 1)")
+PRODUCT = ("string", "product id, the shop's PROD_CODE")
+CUSTOMER = ("string", "customer id, the shop's CUST_CODE")
+STORE = ("string", "store id, the shop's STORE_CODE")
+
+TRANSACTIONS = Table(
+    "processed/transactions.parquet", PIPELINE, "one row per basket and product",
+    {
+        "basket_id": ("string", "the shop's BASKET_ID"),
+        "week": WEEK,
+        "shop_week": ("int32", "raw label yyyyww, for display"),
+        "date": ("date", "day of the trip"),
+        "weekday": ("int32", "1 Monday … 7 Sunday"),
+        "hour": ("int32", "0–23"),
+        "product_id": PRODUCT,
+        "hierarchy_10": ("string", "sub-category, PROD_CODE_10"),
+        "hierarchy_20": ("string", "category, PROD_CODE_20"),
+        "hierarchy_30": ("string", "group, PROD_CODE_30"),
+        "hierarchy_40": ("string", "department, PROD_CODE_40"),
+        "customer_id": ("string", "CUST_CODE; null: anonymous basket"),
+        "price_segment": ("string", "customer's price sensitivity segment (seg_1); null: not known"),
+        "lifestage": ("string", "customer's life stage segment (seg_2); null: not known"),
+        "store_id": STORE,
+        "store_format": ("string", "LS, MS, XLS, SS in the published data"),
+        "store_region": ("string", "region code"),
+        "quantity": ("int64", "items"),
+        "spend": ("decimal(18, 2)", "£ for all items of the row"),
+        "mission_type": ("string", "BASKET_TYPE as one of labels.MISSION_TYPES; null: unknown"),
+        "mission_focus": ("string", "BASKET_DOMINANT_MISSION as one of labels.MISSION_FOCI; null: unknown"),
+        "price_sensitivity": ("string", "BASKET_PRICE_SENSITIVITY as one of labels.PRICE_SENSITIVITIES; null: unknown"),
+        "basket_size": ("string", "BASKET_SIZE as one of labels.BASKET_SIZES; null: unknown"),
+    },
+)
+CALENDAR = Record("processed/calendar.json", PIPELINE, "first Monday, last week and split weeks (weeks.Calendar)")
+
+PRICES = Table(
+    "processed/prices_derived.parquet", PIPELINE, "one row per product, store and week with a sale",
+    {
+        "product_id": PRODUCT,
+        "store_id": STORE,
+        "week": WEEK,
+        "actual_price": ("float64", "£ per item: median of spend / quantity, or imputed"),
+        "base_price": ("float64", "£ per item: regular price, from earlier weeks where there are any"),
+        "discount": ("float64", "1 − actual / base, 0–1; 0 where the price is not below the base"),
+        "is_promotion": ("boolean", "discount of at least a tenth"),
+        "imputed_from": ("string", "product-store-week (a real sale), product-store, product-region-week, product-chain"),
+        "quality": ("string", "good, few-sales, imputed or suspect"),
+        "n_sales": ("int64", "rows with a usable price behind actual_price"),
+    },
+)
+PRODUCT_GRAPH = Table(
+    "processed/product_graph.parquet", PIPELINE, "one row per edge; fitted on the training weeks",
+    {
+        "edge_type": ("string", "co_purchase, substitution (source < target, undirected) or hierarchy (child to parent)"),
+        "source": ("string", "product id, or hierarchy code"),
+        "target": ("string", "product id, or hierarchy code"),
+        "source_level": ("int32", "0 product, else 10, 20, 30 of the hierarchy"),
+        "target_level": ("int32", "0 product, else 10, 20, 30, 40 of the hierarchy"),
+        "weight": ("float64", "strength in (0, 1]"),
+        "lift": ("float64", "seen together / expected by chance; null for hierarchy"),
+        "count": ("int64", "baskets (co_purchase) or customers (substitution, hierarchy: products) behind the edge"),
+        "significance": ("float64", "log-likelihood ratio G² of the count against chance; null for hierarchy"),
+    },
+)
+AFFINITY = Table(
+    "processed/customer_store_affinity.parquet", PIPELINE, "one row per customer and week in which the customer shops",
+    {
+        "customer_id": CUSTOMER,
+        "week": AS_OF,
+        "trips": ("int64", "baskets before this week"),
+        "primary_store": ("string", "store with most trips so far; null: none yet"),
+        "primary_share": ("float64", "share 0–1 of trips in the primary store; null: none yet"),
+        "concentration": ("float64", "Herfindahl index of the store shares, 0–1; null: none yet"),
+        "n_stores": ("int64", "stores visited so far"),
+        "switching_rate": ("float64", "share 0–1 of trips in another store than the trip before; null: fewer than two trips"),
+        "loyalty": ("float64", "primary share × (1 − switching rate), 0–1; null: none yet"),
+        "store_shares": ("array<struct<store_id: string, share: float64>>", "all stores so far, sorted by store id"),
+    },
+)
+MISSIONS = Table(
+    "processed/customer_mission_patterns.parquet", PIPELINE, "one row per customer and week in which the customer shops",
+    {
+        "customer_id": CUSTOMER,
+        "week": AS_OF,
+        "trips": ("int64", "baskets before this week"),
+        **{
+            f"{label}_{name.lower().replace(' ', '_')}": ("float64", f"share 0–1 of earlier trips with {label} {name}; null: none known")
+            for label, names in TRIP_LABELS.items()
+            for name in names
+        },
+    },
+)
+
+PSEUDO_BRANDS = Table(
+    "features/pseudo_brands.parquet", FEATURES, "one row per product; fitted on the training weeks",
+    {
+        "product_id": PRODUCT,
+        "brand": ("string", "pseudo-brand: sub-category and price tier"),
+        "price_tier": ("int32", "0 cheapest … 4 dearest of its sub-category; 2 where it stands alone"),
+        "relative_price": ("float64", "log of the product's price over its sub-category's median"),
+        "tier_price": ("float64", "£ per item: median price in the training weeks (late product: first weeks known)"),
+        "is_fitted": ("boolean", "sold in the training weeks; false: assigned afterwards"),
+    },
+)
+PRICE_FEATURES = Table(
+    "features/price_features.parquet", FEATURES, "one row per product and week, from the week after its first sale to the last week + 1",
+    {
+        "product_id": PRODUCT,
+        "week": AS_OF,
+        "last_price": ("float64", "£ per item: chain's median price of the last week with a sale"),
+        "features": ("array<float32>", "64 numbers, laid out as T4 (tensor_preparation.layout)"),
+    },
+)
+PRODUCT_EMBEDDINGS = Table(
+    "features/product_embeddings.parquet", FEATURES, "one row per product; fitted on the training weeks",
+    {
+        "product_id": PRODUCT,
+        "is_fitted": ("boolean", "sold in the training weeks; false: embedded inductively"),
+        "embedding": ("array<float32>", "256 numbers, laid out as T2 (tensor_preparation.layout)"),
+    },
+)
+EMBEDDING_REPORT = Record("features/product_embeddings.json", FEATURES, "AUC on held-out edges by edge type, losses, counts")
+CUSTOMER_EMBEDDINGS = Table(
+    "features/customer_embeddings.parquet", FEATURES, "one row per customer and week in which the customer shops",
+    {
+        "row": ("int64", "1 … n in the order of customer and week; row 0 of T1 is the unknown customer"),
+        "customer_id": CUSTOMER,
+        "week": AS_OF,
+        "price_segment": ("string", "seg_1; null: not known"),
+        "lifestage": ("string", "seg_2; null: not known"),
+        "trips": ("int64", "baskets before this week"),
+        "weeks_since_last": ("int32", "weeks since the last trip; null: first trip"),
+        "features": ("array<float32>", "numbers in the order of customer_histories.COLUMNS"),
+    },
+)
+STORE_FEATURES = Table(
+    "features/store_features.parquet", FEATURES, "one row per store and week with a sale",
+    {
+        "row": ("int64", "1 … n in the order of store and week; row 0 of T5 is the unknown store"),
+        "store_id": STORE,
+        "week": AS_OF,
+        "features": ("array<float32>", "96 numbers, laid out as T5 (tensor_preparation.layout)"),
+    },
+)
+
+VOCABULARY = Table(
+    "tensors/vocabulary.parquet", TENSORS, "one row per product row; special tokens first, late products last",
+    {
+        "row": ("int64", "row of T2"),
+        "product_id": ("string", "product id, or the special token's name"),
+        "kind": ("string", "special, product or late"),
+    },
+)
+SCALERS = Record("tensors/scalers.json", TENSORS, "mean and deviation of T1's and T5's numbers over the training weeks")
+
+
+def _samples(split: str) -> Table:
+    return Table(
+        f"training/samples_{split}.parquet", SAMPLES, f"one row per basket of the {split} weeks",
+        {
+            "sample": ("int64", "0 … n − 1 in the order of week and basket id"),
+            "basket_id": ("string", "the shop's BASKET_ID"),
+            "customer_id": ("string", "null: anonymous"),
+            "week": WEEK,
+            "day": ("int32", "days since the first Monday"),
+            "hour": ("int32", "0–23"),
+            "customer_row": ("int64", "row of T1; 0: unknown customer"),
+            "store_row": ("int64", "row of T5"),
+            "recency": ("int32", "weeks since the customer's last trip in an earlier week; −1: none or anonymous"),
+            "trips": ("int64", "the customer's baskets in earlier weeks; −1: anonymous"),
+            **{label: ("int32", f"position in labels.TRIP_LABELS[{label!r}]; −1 unknown") for label in TRIP_LABELS},
+            "n_products": ("int32", "distinct products of the basket, before it is cut"),
+            "is_replay": ("boolean", "repeats an earlier basket of the same customer exactly (products, quantities, spend)"),
+            "products": ("array<int64>", "rows of the vocabulary, in the order of md5(basket id:product id), the first 50"),
+            "prices": ("array<float32>", "£ per item paid, beside `products`; null: no usable price"),
+        },
+    )
+
+
+SAMPLE_TABLES: dict[str, Table] = {split: _samples(split) for split in SPLITS}
+TEMPORAL_METADATA = Table(
+    "training/temporal_metadata.parquet", SAMPLES, "one row per basket",
+    {
+        "basket_id": ("string", "the shop's BASKET_ID"),
+        "week": WEEK,
+        "shop_week": ("int32", "raw label yyyyww"),
+        "date": ("date", "day of the trip"),
+        "weekday": ("int32", "1 Monday … 7 Sunday"),
+        "hour": ("int32", "0–23"),
+        "split": ("string", "train, val or test"),
+    },
+)
+
+CUSTOMER_CACHE = Array("training/cache/customer_embeddings.npy", CACHE, "T1; row 0 unknown customer", "float32", "rows 192")
+STORE_CACHE = Array("training/cache/store_embeddings.npy", CACHE, "T5; row 0 unknown store", "float32", "rows 96")
+PRODUCT_CACHE = Array("training/cache/product_embeddings.npy", CACHE, "T2 by vocabulary row; special rows 0", "float32", "rows 256")
+PRICE_CACHE = Array("training/cache/price_features.npy", CACHE, "T4 by vocabulary row and week − 1; 0 where nothing is known", "float32", "rows weeks 64")
+LAST_PRICE_CACHE = Array("training/cache/last_prices.npy", CACHE, "£ per item, last known before the week; NaN: none", "float32", "rows weeks")
+INDEX_MAPPINGS = Table(
+    "training/cache/index_mappings.parquet", CACHE, "one row per cached row",
+    {
+        "kind": ("string", "customer, store or product"),
+        "id": ("string", "customer, store or product id"),
+        "week": ("int32", "as of; null for products"),
+        "row": ("int64", "row of the array of that kind"),
+    },
+)
+
+ALL: tuple[Artifact, ...] = (
+    TRANSACTIONS, CALENDAR, PRICES, PRODUCT_GRAPH, AFFINITY, MISSIONS,
+    PSEUDO_BRANDS, PRICE_FEATURES, PRODUCT_EMBEDDINGS, EMBEDDING_REPORT, CUSTOMER_EMBEDDINGS, STORE_FEATURES,
+    VOCABULARY, SCALERS, *SAMPLE_TABLES.values(), TEMPORAL_METADATA,
+    CUSTOMER_CACHE, STORE_CACHE, PRODUCT_CACHE, PRICE_CACHE, LAST_PRICE_CACHE, INDEX_MAPPINGS,
+)  # fmt: skip

@@ -1,0 +1,37 @@
+"""What was known before a week: the one door through which history reaches a feature (SPEC §1 W−1 rule, C19).
+
+Every looked-up feature of a basket of week W is made from `as_of_sums`, whose frame ends at week W−1. A stage that
+needs "so far" calls this function and writes no window of its own, so the future stays out of reach by construction.
+"""
+
+from collections.abc import Sequence
+
+import ibis
+import ibis.expr.types as ir
+
+
+def as_of_sums(
+    weekly: ir.Table, entity: Sequence[str], columns: Sequence[str], half_life: float | None = None
+) -> ir.Table:
+    """Sums of `columns` over all weeks before each row's week, per entity; 0 where nothing came before.
+
+    Args:
+        weekly: one row per entity and week, with the key columns `entity`, `week` and the numeric `columns`. A row of
+            zeros asks for the state of a week without events.
+        entity: key columns, e.g. `["customer_id"]`.
+        columns: what to add up.
+        half_life: weeks after which an event counts half (an event of week v counts 2^-((W-v)/half_life) in week W);
+            None counts every event fully.
+
+    Returns:
+        `entity`, `week` and `columns` (float64), one row per row of `weekly`, made of weeks ≤ week − 1 only.
+    """
+    before = ibis.window(group_by=list(entity), order_by="week", preceding=(None, 1))
+    growth = ibis.literal(2.0) ** (weekly.week / half_life) if half_life else ibis.literal(1.0)
+    grown = weekly.select(
+        *entity, "week", **{name: weekly[name].cast("float64") * growth for name in columns}
+    )
+    shrink = ibis.literal(2.0) ** (grown.week / -half_life) if half_life else ibis.literal(1.0)
+    return grown.select(
+        *entity, "week", **{name: grown[name].sum().over(before).fill_null(0.0) * shrink for name in columns}
+    )

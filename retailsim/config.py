@@ -1,0 +1,98 @@
+"""Every number that shapes model and training, as frozen dataclasses; presets tiny, small, full (SPEC C18, C26)."""
+
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Shape of the world model; the defaults are the founding document's (`full`)."""
+
+    width: int = 512  # D, model width
+    encoder_layers: int = 4
+    encoder_expand: int = 2  # inner width E = expand × D
+    encoder_head_width: int = 64  # width of one state-space head
+    state_size: int = 64  # N, state of one head
+    convolution: int = 4  # taps of the short convolution in front of the scan
+    decoder_layers: int = 2
+    attention_heads: int = 8
+    feed_forward: int = 2048
+    dropout: float = 0.1
+
+    def __post_init__(self) -> None:
+        inner = self.width * self.encoder_expand
+        if inner % self.encoder_head_width:
+            raise ValueError(f"encoder_head_width {self.encoder_head_width} does not divide the inner width {inner}")
+        if self.width % self.attention_heads:
+            raise ValueError(f"attention_heads {self.attention_heads} does not divide the width {self.width}")
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How the model is trained; the defaults are the founding document's (section "Three Training Phases")."""
+
+    epochs: int = 20
+    batch_size: int = 256
+    learning_rate: float = 5e-5  # main phase
+    edge_learning_rate: float = 1e-5  # warm-up and fine-tuning
+    warmup_epochs: int = 3
+    finetune_epochs: int = 5
+    mask_prob: float = 0.15
+    finetune_mask_prob: float = 0.20
+    hide_trip_prob: float = 0.5  # share of training baskets whose T6 is hidden (C22)
+    max_grad_norm: float = 1.0
+    weight_decay: float = 0.01
+    focal_gamma: float = 2.0
+    temperature: float = 0.1  # of the contrastive loss
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.warmup_epochs + self.finetune_epochs > self.epochs:
+            raise ValueError(
+                f"warmup_epochs {self.warmup_epochs} and finetune_epochs {self.finetune_epochs} "
+                f"do not fit into epochs {self.epochs}"
+            )
+
+
+@dataclass(frozen=True)
+class Config:
+    """A model and its training, as stored in every checkpoint."""
+
+    preset: str = "full"
+    model: ModelConfig = field(default_factory=ModelConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain numbers, for checkpoints and manifests."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, record: dict[str, Any]) -> "Config":
+        """The inverse of `to_json`; a field that is missing or unknown raises."""
+        return cls(record["preset"], ModelConfig(**record["model"]), TrainConfig(**record["train"]))
+
+    def with_train(self, **changes: Any) -> "Config":
+        """The same model, with the training fields that are not None replaced."""
+        known = {f.name for f in fields(TrainConfig)}
+        given = {name: value for name, value in changes.items() if value is not None}
+        assert given.keys() <= known, given.keys() - known
+        return replace(self, train=replace(self.train, **given))
+
+
+PRESETS: dict[str, Config] = {
+    "full": Config(),
+    "small": Config(
+        "small",
+        ModelConfig(
+            width=128, encoder_layers=4, encoder_head_width=32, state_size=32, attention_heads=4, feed_forward=512
+        ),
+        TrainConfig(learning_rate=1e-3, edge_learning_rate=2e-4),
+    ),
+    "tiny": Config(
+        "tiny",
+        ModelConfig(
+            width=64, encoder_layers=2, encoder_head_width=32, state_size=16, decoder_layers=1, attention_heads=2, feed_forward=128
+        ),
+        TrainConfig(learning_rate=2e-3, edge_learning_rate=5e-4),
+    ),
+}

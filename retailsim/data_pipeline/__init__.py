@@ -1,0 +1,1 @@
+"""Raw transactions become prices, a product graph, store affinity and missions."""

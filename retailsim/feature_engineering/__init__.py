@@ -1,0 +1,1 @@
+"""Pseudo-brands, Fourier price features, product embeddings, customer histories, store features."""

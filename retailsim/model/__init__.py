@@ -1,0 +1,1 @@
+"""The world model: torch and its configuration, nothing else."""

@@ -1,0 +1,1 @@
+"""Where transactions come from: engine, schema, reading, sampling, and the synthetic retailer."""

@@ -1,0 +1,131 @@
+"""How files between stages are kept: tables, arrays and records, checked when read and written atomically.
+
+An atomic write goes to a temporary file in the same folder, is flushed to disk and then renamed, so that a killed
+run or a full disk leaves the old file or none, never half of one.
+"""
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import ibis
+import ibis.expr.types as ir
+import numpy as np
+
+from retailsim.errors import UserError
+
+
+def connect() -> ibis.BaseBackend:
+    """The default engine: DuckDB inside this process. Nothing is kept between two connections."""
+    return ibis.duckdb.connect()
+
+
+@contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path` that becomes `path` when the block ends well and vanishes when it does not."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        with open(temporary, "rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A file that one stage writes and later ones read. `path` is relative to the data root."""
+
+    path: str
+    written_by: str  # module whose command writes it
+    about: str  # one row per …
+
+    def at(self, root: Path) -> Path:
+        """Where the file lies under data root `root`; a UserError names the command to run when it is missing."""
+        path = root / self.path
+        if not path.exists():
+            raise UserError(f'{path} is missing: run "python -m src.{self.written_by}" first')
+        return path
+
+    def damaged(self, root: Path, what: str) -> UserError:
+        """The error for a file that is there but cannot be trusted."""
+        return UserError(f'{root / self.path} {what}: run "python -m src.{self.written_by}" again')
+
+
+@dataclass(frozen=True)
+class Table(Artifact):
+    """A Parquet table. `columns`: name → (Ibis dtype, unit or meaning)."""
+
+    columns: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+
+    @property
+    def schema(self) -> ibis.Schema:
+        """Names and dtypes of the columns, in order."""
+        return ibis.schema({name: dtype for name, (dtype, _) in self.columns.items()})
+
+    def read(self, root: Path, engine: ibis.BaseBackend) -> ir.Table:
+        """The table as an Ibis expression on `engine`, its columns and dtypes checked."""
+        path = self.at(root)
+        try:
+            table = engine.read_parquet(path)
+        except Exception as error:  # every engine has its own class for "not a Parquet file"
+            raise self.damaged(root, f"cannot be read ({str(error).splitlines()[0]})") from error
+        for name, (dtype, _) in self.columns.items():
+            if name not in table.columns:
+                raise self.damaged(root, f"has no column {name}")
+            found = table.schema()[name]
+            if found.copy(nullable=True) != ibis.dtype(dtype).copy(nullable=True):
+                raise self.damaged(root, f"has column {name} as {found}, not {dtype}")
+        return table.select(*self.columns)
+
+    def write(self, root: Path, table: ir.Table, engine: ibis.BaseBackend, order_by: list[str]) -> None:
+        """Cast `table` to the declared columns, sort it by `order_by` (which must identify a row) and write it."""
+        typed = table.select(**{name: table[name].cast(dtype) for name, (dtype, _) in self.columns.items()})
+        with atomic(root / self.path) as temporary:
+            engine.to_parquet(typed.order_by(order_by), temporary, compression="zstd")
+
+
+@dataclass(frozen=True)
+class Array(Artifact):
+    """A NumPy array, memory-mapped when read. `shape` in letters, e.g. "rows 192"."""
+
+    dtype: str = "float32"
+    shape: str = ""
+
+    def read(self, root: Path) -> np.ndarray:
+        """The array, memory-mapped and read-only, its dtype and rank checked."""
+        try:
+            array = np.load(self.at(root), mmap_mode="r", allow_pickle=False)
+        except (ValueError, EOFError) as error:
+            raise self.damaged(root, f"cannot be read ({error})") from error
+        if array.dtype != np.dtype(self.dtype) or array.ndim != len(self.shape.split()):
+            raise self.damaged(root, f"holds {array.dtype} {array.shape}, not {self.dtype} [{self.shape}]")
+        return array
+
+    def write(self, root: Path, array: np.ndarray) -> None:
+        """Write `array` as the declared dtype."""
+        with atomic(root / self.path) as temporary, open(temporary, "wb") as file:
+            np.save(file, np.ascontiguousarray(array, dtype=self.dtype), allow_pickle=False)
+
+
+@dataclass(frozen=True)
+class Record(Artifact):
+    """A JSON object."""
+
+    def read(self, root: Path) -> dict[str, Any]:
+        """The object."""
+        try:
+            return json.loads(self.at(root).read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise self.damaged(root, f"is not JSON ({error})") from error
+
+    def write(self, root: Path, record: Mapping[str, Any]) -> None:
+        """Write `record` with sorted keys, so that equal records are equal bytes."""
+        with atomic(root / self.path) as temporary:
+            temporary.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n", encoding="utf-8")

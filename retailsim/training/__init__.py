@@ -1,0 +1,1 @@
+"""Samples, cache, batches, the training loop and the evaluation command."""

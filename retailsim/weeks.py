@@ -1,0 +1,63 @@
+"""The calendar: dates to weeks, weeks to splits, seasons and holidays.
+
+`week` counts calendar weeks from the first week of the data: 1, 2, … (a week without data still counts).
+`shop_week` is the raw label yyyyww, in which 200652 is followed by 200701; it is kept for display only.
+Weeks begin on Monday. Weekdays are ISO: 1 Monday … 7 Sunday (the raw SHOP_WEEKDAY calls Sunday 1).
+"""
+
+from dataclasses import asdict, dataclass
+from datetime import date, timedelta
+
+SPLITS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class Calendar:
+    """The weeks of a data set and how they are split (SPEC §1): train ≤ train_end < val ≤ val_end < test."""
+
+    first_monday: date
+    last_week: int
+    train_end: int = 80
+    val_end: int = 95
+
+    def __post_init__(self) -> None:
+        if self.first_monday.weekday() != 0:
+            raise ValueError(f"first_monday {self.first_monday} is not a Monday")
+        if not 0 < self.train_end < self.val_end:
+            raise ValueError(f"train_end {self.train_end} and val_end {self.val_end} must rise from 1")
+
+    @classmethod
+    def starting(cls, first_day: date, last_day: date, train_end: int = 80, val_end: int = 95) -> "Calendar":
+        """The calendar whose week 1 holds `first_day` and whose last week holds `last_day`."""
+        monday = first_day - timedelta(days=first_day.weekday())
+        return cls(monday, (last_day - monday).days // 7 + 1, train_end, val_end)
+
+    @classmethod
+    def from_json(cls, record: dict) -> "Calendar":
+        """The inverse of `to_json`."""
+        return cls(**{**record, "first_monday": date.fromisoformat(record["first_monday"])})
+
+    def to_json(self) -> dict:
+        """A JSON record of the calendar."""
+        return {**asdict(self), "first_monday": self.first_monday.isoformat()}
+
+    def week_of(self, day: date) -> int:
+        """The week that holds `day`, counted from 1."""
+        return (day - self.first_monday).days // 7 + 1
+
+    def monday_of(self, week: int) -> date:
+        """The Monday on which `week` begins."""
+        return self.first_monday + timedelta(weeks=week - 1)
+
+    def share(self, week: int) -> float:
+        """Where `week` stands in the data: 0 at week 1, 1 at the last week."""
+        return (week - 1) / max(self.last_week - 1, 1)
+
+    def split_of(self, week: int) -> str:
+        """The split of `week`: train, val or test."""
+        return "train" if week <= self.train_end else "val" if week <= self.val_end else "test"
+
+    def weeks_in(self, split: str) -> tuple[int, int]:
+        """First and last week of `split`, both inside."""
+        bounds = {"train": (1, self.train_end), "val": (self.train_end + 1, self.val_end), "test": (self.val_end + 1, self.last_week)}
+        return bounds[split]
