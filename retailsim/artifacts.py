@@ -20,7 +20,9 @@ CUSTOMER = ("string", "customer id, the shop's CUST_CODE")
 STORE = ("string", "store id, the shop's STORE_CODE")
 
 TRANSACTIONS = Table(
-    "processed/transactions.parquet", PIPELINE, "one row per basket and product",
+    "processed/transactions.parquet",
+    PIPELINE,
+    "one row per basket and product",
     {
         "basket_id": ("string", "the shop's BASKET_ID"),
         "week": WEEK,
@@ -47,10 +49,26 @@ TRANSACTIONS = Table(
         "basket_size": ("string", "BASKET_SIZE as one of labels.BASKET_SIZES; null: unknown"),
     },
 )
+QUARANTINE = Table(
+    "quarantine/rows.parquet",
+    PIPELINE,
+    "one row per raw row that could not be used",
+    {
+        "file": ("string", "name of the raw file"),
+        **{
+            name: TRANSACTIONS.columns[name]
+            for name in ("basket_id", "product_id", "customer_id", "store_id", "date", "hour", "quantity", "spend")
+        },
+        "column": ("string", "raw name of the column at fault"),
+        "reason": ("string", "what is wrong with it"),
+    },
+)
 CALENDAR = Record("processed/calendar.json", PIPELINE, "first Monday, last week and split weeks (weeks.Calendar)")
 
 PRICES = Table(
-    "processed/prices_derived.parquet", PIPELINE, "one row per product, store and week with a sale",
+    "processed/prices_derived.parquet",
+    PIPELINE,
+    "one row per product, store and week with a sale",
     {
         "product_id": PRODUCT,
         "store_id": STORE,
@@ -59,15 +77,23 @@ PRICES = Table(
         "base_price": ("float64", "£ per item: regular price, from earlier weeks where there are any"),
         "discount": ("float64", "1 − actual / base, 0–1; 0 where the price is not below the base"),
         "is_promotion": ("boolean", "discount of at least a tenth"),
-        "imputed_from": ("string", "product-store-week (a real sale), product-store, product-region-week, product-chain"),
+        "imputed_from": (
+            "string",
+            "product-store-week (a real sale), product-store, product-region-week, product-chain",
+        ),
         "quality": ("string", "good, few-sales, imputed or suspect"),
         "n_sales": ("int64", "rows with a usable price behind actual_price"),
     },
 )
 PRODUCT_GRAPH = Table(
-    "processed/product_graph.parquet", PIPELINE, "one row per edge; fitted on the training weeks",
+    "processed/product_graph.parquet",
+    PIPELINE,
+    "one row per edge; fitted on the training weeks",
     {
-        "edge_type": ("string", "co_purchase, substitution (source < target, undirected) or hierarchy (child to parent)"),
+        "edge_type": (
+            "string",
+            "co_purchase, substitution (source < target, undirected) or hierarchy (child to parent)",
+        ),
         "source": ("string", "product id, or hierarchy code"),
         "target": ("string", "product id, or hierarchy code"),
         "source_level": ("int32", "0 product, else 10, 20, 30 of the hierarchy"),
@@ -79,7 +105,9 @@ PRODUCT_GRAPH = Table(
     },
 )
 AFFINITY = Table(
-    "processed/customer_store_affinity.parquet", PIPELINE, "one row per customer and week in which the customer shops",
+    "processed/customer_store_affinity.parquet",
+    PIPELINE,
+    "one row per customer and week in which the customer shops",
     {
         "customer_id": CUSTOMER,
         "week": AS_OF,
@@ -88,19 +116,27 @@ AFFINITY = Table(
         "primary_share": ("float64", "share 0–1 of trips in the primary store; null: none yet"),
         "concentration": ("float64", "Herfindahl index of the store shares, 0–1; null: none yet"),
         "n_stores": ("int64", "stores visited so far"),
-        "switching_rate": ("float64", "share 0–1 of trips in another store than the trip before; null: fewer than two trips"),
+        "switching_rate": (
+            "float64",
+            "share 0–1 of trips in another store than the trip before; null: fewer than two trips",
+        ),
         "loyalty": ("float64", "primary share × (1 − switching rate), 0–1; null: none yet"),
         "store_shares": ("array<struct<store_id: string, share: float64>>", "all stores so far, sorted by store id"),
     },
 )
 MISSIONS = Table(
-    "processed/customer_mission_patterns.parquet", PIPELINE, "one row per customer and week in which the customer shops",
+    "processed/customer_mission_patterns.parquet",
+    PIPELINE,
+    "one row per customer and week in which the customer shops",
     {
         "customer_id": CUSTOMER,
         "week": AS_OF,
         "trips": ("int64", "baskets before this week"),
         **{
-            f"{label}_{name.lower().replace(' ', '_')}": ("float64", f"share 0–1 of earlier trips with {label} {name}; null: none known")
+            f"{label}_{name.lower().replace(' ', '_')}": (
+                "float64",
+                f"share 0–1 of earlier trips with {label} {name}; null: none known",
+            )
             for label, names in TRIP_LABELS.items()
             for name in names
         },
@@ -108,7 +144,9 @@ MISSIONS = Table(
 )
 
 PSEUDO_BRANDS = Table(
-    "features/pseudo_brands.parquet", FEATURES, "one row per product; fitted on the training weeks",
+    "features/pseudo_brands.parquet",
+    FEATURES,
+    "one row per product; fitted on the training weeks",
     {
         "product_id": PRODUCT,
         "brand": ("string", "pseudo-brand: sub-category and price tier"),
@@ -119,7 +157,9 @@ PSEUDO_BRANDS = Table(
     },
 )
 PRICE_FEATURES = Table(
-    "features/price_features.parquet", FEATURES, "one row per product and week, from the week after its first sale to the last week + 1",
+    "features/price_features.parquet",
+    FEATURES,
+    "one row per product and week, from the week after its first sale to the last week + 1",
     {
         "product_id": PRODUCT,
         "week": AS_OF,
@@ -128,39 +168,109 @@ PRICE_FEATURES = Table(
     },
 )
 PRODUCT_EMBEDDINGS = Table(
-    "features/product_embeddings.parquet", FEATURES, "one row per product; fitted on the training weeks",
+    "features/product_embeddings.parquet",
+    FEATURES,
+    "one row per product; fitted on the training weeks",
     {
         "product_id": PRODUCT,
         "is_fitted": ("boolean", "sold in the training weeks; false: embedded inductively"),
         "embedding": ("array<float32>", "256 numbers, laid out as T2 (tensor_preparation.layout)"),
     },
 )
-EMBEDDING_REPORT = Record("features/product_embeddings.json", FEATURES, "AUC on held-out edges by edge type, losses, counts")
+EMBEDDING_REPORT = Record(
+    "features/product_embeddings.json", FEATURES, "AUC on held-out edges by edge type, losses, counts"
+)
+# Numbers of the two history tables: column → meaning. T1 and T5 standardise them; null: nothing known yet.
+# "leaning": leans on the customer's segment (the store's kind) while little is known (SPEC C13).
+DIRECTIONS = 106  # of the customers' purchases (feature_engineering.product_projection)
+STORE_DIRECTIONS = 24
+GROUPS = 16  # largest groups (hierarchy_30) of the training weeks
+PRICE_TIERS = 5  # of PSEUDO_BRANDS.price_tier
+SEASONS = ("spring", "summer", "autumn", "winter")
+CUSTOMER_NUMBERS = {
+    "recent_trips": "baskets, decayed with a half-life of 8 weeks",
+    "latest_trips": "baskets of the last 4 weeks",
+    "active_share": "share 0–1 of the weeks since the first trip in which the customer shopped",
+    "trips_per_active_week": "baskets per week in which the customer shopped",
+    "tenure": "weeks since the first trip",
+    "weekend_share": "share 0–1 of trips on Saturday or Sunday, decayed, leaning",
+    "evening_share": "share 0–1 of trips from 17 h on, decayed, leaning",
+    "recent_purchases": "products of all baskets, decayed with a half-life of 8 weeks",
+    "products_per_trip": "distinct products per basket, decayed, leaning",
+    "spend_per_trip": "£ per basket, decayed, leaning",
+    "spend_per_product": "£ per product of a basket, decayed, leaning",
+    "products_spread": "standard deviation of the products per basket, decayed, leaning",
+    "products_trend": "log of recent over all-time products per basket",
+    "spend_trend": "log of recent over all-time £ per basket",
+    **{f"tier_{tier}": f"share 0–1 of purchases in price tier {tier}, decayed, leaning" for tier in range(PRICE_TIERS)},
+    **{season: f"share 0–1 of trips in {season}, half-life 52 weeks, leaning" for season in SEASONS},
+}
+STORE_SHARES = {
+    "anonymous": "of trips without a customer",
+    **{f"weekday_{day}": f"of trips on weekday {day} (1 Monday)" for day in range(1, 8)},
+    **{f"hours_{band}": f"of trips in hour band {band} (before 11, before 14, before 17, later)" for band in range(4)},
+    **{
+        f"{label}_{name.lower().replace(' ', '_')}": f"of trips with {label} {name}"
+        for label in ("mission_type", "price_sensitivity", "basket_size")
+        for name in TRIP_LABELS[label]
+    },
+}
+STORE_NUMBERS = {
+    "recent_trips": "baskets, decayed with a half-life of 8 weeks",
+    "weeks_open": "weeks since the store's first basket",
+    "range_size": "distinct products sold so far",
+    "growth": "log of the weekly baskets with half-life 8 weeks over those with half-life 26",
+    "customers": "distinct identified customers so far",
+    "trips_per_customer": "baskets per identified customer so far",
+    "products_per_trip": "distinct products per basket, decayed, leaning",
+    "spend_per_trip": "£ per basket, decayed, leaning",
+    "spend_per_product": "£ per product of a basket, decayed, leaning",
+    **{name: f"share 0–1 {meaning}, decayed, leaning" for name, meaning in STORE_SHARES.items()},
+}
 CUSTOMER_EMBEDDINGS = Table(
-    "features/customer_embeddings.parquet", FEATURES, "one row per customer and week in which the customer shops",
+    "features/customer_embeddings.parquet",
+    FEATURES,
+    "one row per customer and week in which the customer shops",
     {
         "row": ("int64", "1 … n in the order of customer and week; row 0 of T1 is the unknown customer"),
         "customer_id": CUSTOMER,
         "week": AS_OF,
-        "price_segment": ("string", "seg_1; null: not known"),
-        "lifestage": ("string", "seg_2; null: not known"),
+        "price_segment": ("string", "seg_1 as known before the week, or with its first trip; null: not known"),
+        "lifestage": ("string", "seg_2 as known before the week, or with its first trip; null: not known"),
         "trips": ("int64", "baskets before this week"),
         "weeks_since_last": ("int32", "weeks since the last trip; null: first trip"),
-        "features": ("array<float32>", "numbers in the order of customer_histories.COLUMNS"),
+        **{name: ("float64", meaning) for name, meaning in CUSTOMER_NUMBERS.items()},
+        "directions": ("array<float32>", f"{DIRECTIONS} places along the directions of purchases, per trip, leaning"),
+        "groups": ("array<float32>", f"shares 0–1 of purchases in the {GROUPS} largest product groups, leaning"),
     },
 )
 STORE_FEATURES = Table(
-    "features/store_features.parquet", FEATURES, "one row per store and week with a sale",
+    "features/store_features.parquet",
+    FEATURES,
+    "one row per store and week with a sale",
     {
         "row": ("int64", "1 … n in the order of store and week; row 0 of T5 is the unknown store"),
         "store_id": STORE,
         "week": AS_OF,
-        "features": ("array<float32>", "96 numbers, laid out as T5 (tensor_preparation.layout)"),
+        "store_format": ("string", "as known before the week, or with its first sale; null: not known"),
+        "store_region": ("string", "as known before the week, or with its first sale; null: not known"),
+        **{name: ("float64", meaning) for name, meaning in STORE_NUMBERS.items()},
+        "price_segments": (
+            "array<float32>",
+            "shares 0–1 of identified trips by price segment (first 7 of the training weeks, then others), leaning",
+        ),
+        "lifestages": (
+            "array<float32>",
+            "shares 0–1 of identified trips by life stage (first 7 of the training weeks, then others), leaning",
+        ),
+        "directions": ("array<float32>", f"{STORE_DIRECTIONS} places along the directions of sales, per trip, leaning"),
     },
 )
 
 VOCABULARY = Table(
-    "tensors/vocabulary.parquet", TENSORS, "one row per product row; special tokens first, late products last",
+    "tensors/vocabulary.parquet",
+    TENSORS,
+    "one row per product row; special tokens first, late products last",
     {
         "row": ("int64", "row of T2"),
         "product_id": ("string", "product id, or the special token's name"),
@@ -172,7 +282,9 @@ SCALERS = Record("tensors/scalers.json", TENSORS, "mean and deviation of T1's an
 
 def _samples(split: str) -> Table:
     return Table(
-        f"training/samples_{split}.parquet", SAMPLES, f"one row per basket of the {split} weeks",
+        f"training/samples_{split}.parquet",
+        SAMPLES,
+        f"one row per basket of the {split} weeks",
         {
             "sample": ("int64", "0 … n − 1 in the order of week and basket id"),
             "basket_id": ("string", "the shop's BASKET_ID"),
@@ -186,8 +298,14 @@ def _samples(split: str) -> Table:
             "trips": ("int64", "the customer's baskets in earlier weeks; −1: anonymous"),
             **{label: ("int32", f"position in labels.TRIP_LABELS[{label!r}]; −1 unknown") for label in TRIP_LABELS},
             "n_products": ("int32", "distinct products of the basket, before it is cut"),
-            "is_replay": ("boolean", "repeats an earlier basket of the same customer exactly (products, quantities, spend)"),
-            "products": ("array<int64>", "rows of the vocabulary, in the order of md5(basket id:product id), the first 50"),
+            "is_replay": (
+                "boolean",
+                "repeats an earlier basket of the same customer exactly (products, quantities, spend)",
+            ),
+            "products": (
+                "array<int64>",
+                "rows of the vocabulary, in the order of md5(basket id:product id), the first 50",
+            ),
             "prices": ("array<float32>", "£ per item paid, beside `products`; null: no usable price"),
         },
     )
@@ -195,7 +313,9 @@ def _samples(split: str) -> Table:
 
 SAMPLE_TABLES: dict[str, Table] = {split: _samples(split) for split in SPLITS}
 TEMPORAL_METADATA = Table(
-    "training/temporal_metadata.parquet", SAMPLES, "one row per basket",
+    "training/temporal_metadata.parquet",
+    SAMPLES,
+    "one row per basket",
     {
         "basket_id": ("string", "the shop's BASKET_ID"),
         "week": WEEK,
@@ -207,13 +327,31 @@ TEMPORAL_METADATA = Table(
     },
 )
 
-CUSTOMER_CACHE = Array("training/cache/customer_embeddings.npy", CACHE, "T1; row 0 unknown customer", "float32", "rows 192")
+CUSTOMER_CACHE = Array(
+    "training/cache/customer_embeddings.npy", CACHE, "T1; row 0 unknown customer", "float32", "rows 192"
+)
 STORE_CACHE = Array("training/cache/store_embeddings.npy", CACHE, "T5; row 0 unknown store", "float32", "rows 96")
-PRODUCT_CACHE = Array("training/cache/product_embeddings.npy", CACHE, "T2 by vocabulary row; special rows 0", "float32", "rows 256")
-PRICE_CACHE = Array("training/cache/price_features.npy", CACHE, "T4 by vocabulary row and week − 1; 0 where nothing is known", "float32", "rows weeks 64")
-LAST_PRICE_CACHE = Array("training/cache/last_prices.npy", CACHE, "£ per item, last known before the week; NaN: none", "float32", "rows weeks")
+PRODUCT_CACHE = Array(
+    "training/cache/product_embeddings.npy", CACHE, "T2 by vocabulary row; special rows 0", "float32", "rows 256"
+)
+PRICE_CACHE = Array(
+    "training/cache/price_features.npy",
+    CACHE,
+    "T4 by vocabulary row and week − 1; 0 where nothing is known",
+    "float32",
+    "rows weeks 64",
+)
+LAST_PRICE_CACHE = Array(
+    "training/cache/last_prices.npy",
+    CACHE,
+    "£ per item, last known before the week; NaN: none",
+    "float32",
+    "rows weeks",
+)
 INDEX_MAPPINGS = Table(
-    "training/cache/index_mappings.parquet", CACHE, "one row per cached row",
+    "training/cache/index_mappings.parquet",
+    CACHE,
+    "one row per cached row",
     {
         "kind": ("string", "customer, store or product"),
         "id": ("string", "customer, store or product id"),

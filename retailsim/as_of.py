@@ -28,9 +28,7 @@ def as_of_sums(
     """
     before = ibis.window(group_by=list(entity), order_by="week", preceding=(None, 1))
     growth = ibis.literal(2.0) ** (weekly.week / half_life) if half_life else ibis.literal(1.0)
-    grown = weekly.select(
-        *entity, "week", **{name: weekly[name].cast("float64") * growth for name in columns}
-    )
+    grown = weekly.select(*entity, "week", **{name: weekly[name].cast("float64") * growth for name in columns})
     shrink = ibis.literal(2.0) ** (grown.week / -half_life) if half_life else ibis.literal(1.0)
     return grown.select(
         *entity, "week", **{name: grown[name].sum().over(before).fill_null(0.0) * shrink for name in columns}

@@ -12,8 +12,9 @@ class ModelConfig:
     encoder_layers: int = 4
     encoder_expand: int = 2  # inner width E = expand × D
     encoder_head_width: int = 64  # width of one state-space head
+    heads_per_group: int = 2  # state-space heads that share keys and queries
     state_size: int = 64  # N, state of one head
-    convolution: int = 4  # taps of the short convolution in front of the scan
+    convolution: int = 4  # taps of the short convolution in front of the scan, to each side with the place itself
     decoder_layers: int = 2
     attention_heads: int = 8
     feed_forward: int = 2048
@@ -23,6 +24,11 @@ class ModelConfig:
         inner = self.width * self.encoder_expand
         if inner % self.encoder_head_width:
             raise ValueError(f"encoder_head_width {self.encoder_head_width} does not divide the inner width {inner}")
+        if inner // self.encoder_head_width % self.heads_per_group:
+            raise ValueError(
+                f"heads_per_group {self.heads_per_group} does not divide the "
+                f"{inner // self.encoder_head_width} state-space heads"
+            )
         if self.width % self.attention_heads:
             raise ValueError(f"attention_heads {self.attention_heads} does not divide the width {self.width}")
 
@@ -91,7 +97,13 @@ PRESETS: dict[str, Config] = {
     "tiny": Config(
         "tiny",
         ModelConfig(
-            width=64, encoder_layers=2, encoder_head_width=32, state_size=16, decoder_layers=1, attention_heads=2, feed_forward=128
+            width=64,
+            encoder_layers=2,
+            encoder_head_width=32,
+            state_size=16,
+            decoder_layers=1,
+            attention_heads=2,
+            feed_forward=128,
         ),
         TrainConfig(learning_rate=2e-3, edge_learning_rate=5e-4),
     ),

@@ -1,10 +1,10 @@
-"""How commands meet the person at the keyboard: flags, progress, sentences for mistakes, exit codes.
+"""How commands meet the person at the keyboard: flags, progress, sentences for mistakes, exit codes."""
 
-Exit codes: 0 done · 1 a check failed · 2 a mistake that the message says how to mend · 130 interrupted.
-"""
-
+import errno
+import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import tyro
@@ -13,19 +13,59 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from retailsim.errors import UserError
 
-out = Console(highlight=False, soft_wrap=True)
+Advance = Callable[[str], None]  # says the name of the step that begins
+
+EXIT_CODES = {
+    0: "done",
+    1: "a check failed",
+    2: "a mistake that the message says how to mend",
+    130: "interrupted",
+    141: "the reader of the output closed the pipe",
+}
+# Paths and disks that cannot be used are the user's to mend; every other OSError is ours and keeps its traceback.
+MENDABLE = {
+    errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOSPC, errno.EDQUOT,
+}  # fmt: skip
+# `--detailed` alone, no `--no-detailed` beside it; a flag that is left out is None, the word "None" is no value.
+FLAGS = (tyro.conf.FlagCreatePairsOff, tyro.conf.DisallowNone)
+
+
+class _Screen(Console):
+    """Standard output; a pipe that the reader closed (`| head`) ends the command without a trace."""
+
+    def on_broken_pipe(self) -> None:
+        """Called inside Rich's handler of BrokenPipeError."""
+        _leave_closed_pipe()
+        raise SystemExit(141)
+
+
+out = _Screen(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def run(command: Callable[..., int | None], argv: Sequence[str] | None = None) -> int:
     """Parse flags after `command`'s signature (help from its docstring), call it and return the exit code."""
-    module = command.__module__ if command.__module__ != "__main__" else sys.modules["__main__"].__spec__.name  # type: ignore[union-attr]
-    prog = f"python -m {module.replace('retailsim.', 'src.')}"
+    return answer(lambda: tyro.cli(command, args=argv, prog=_spelling(command), config=FLAGS))
+
+
+def answer(call: Callable[[], int | None]) -> int:
+    """Exit code of `call`; what the user can mend is said in one sentence, without a traceback."""
     try:
-        return tyro.cli(command, args=argv, prog=prog) or 0
+        code = call() or 0
+        sys.stdout.flush()
+        return code
     except UserError as error:
-        err.print(f"error: {error}", markup=False)
-        return 2
+        return _refuse(str(error))
+    except BrokenPipeError:
+        _leave_closed_pipe()
+        return 141
+    except OSError as error:
+        if error.errno not in MENDABLE:
+            raise
+        where = error.filename or "the disk"
+        return _refuse(f"{where} cannot be used ({error.strerror}): mend that, or name another path")
+    except SystemExit as end:  # help was shown, flags did not parse, or the pipe was closed
+        return end.code if isinstance(end.code, int) else 0 if end.code is None else 1
     except KeyboardInterrupt:
         err.print("interrupted")
         return 130
@@ -34,5 +74,46 @@ def run(command: Callable[..., int | None], argv: Sequence[str] | None = None) -
 def progress(unit: str, transient: bool = False) -> Progress:
     """A progress bar with rate and time left, in `unit` per second; plain when not on a terminal."""
     rate: Any = TextColumn(f"{{task.fields[rate]}} {unit}/s")
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), rate, TimeElapsedColumn(), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        rate,
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
     return Progress(*columns, console=err, transient=transient)
+
+
+@contextmanager
+def stages(total: int) -> Iterator[Advance]:
+    """A bar over a few named steps; call what it gives with the name of the step that begins."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=err, transient=True) as bar:
+        task = bar.add_task("", total=total)
+        started = 0
+
+        def advance(name: str) -> None:
+            nonlocal started
+            bar.update(task, description=name, completed=started)
+            started += 1
+
+        yield advance
+        bar.update(task, completed=total)
+
+
+def _refuse(sentence: str) -> int:
+    err.print(f"error: {sentence}", markup=False)
+    return 2
+
+
+def _spelling(command: Callable[..., Any]) -> str:
+    """How the user called `command`: as a module of its own, or as a verb of `retailsim`."""
+    if command.__module__ == "__main__":
+        return f"python -m {sys.modules['__main__'].__spec__.name}"  # type: ignore[union-attr]
+    return f"retailsim {command.__module__.split('.')[-1].replace('_', '-')}"
+
+
+def _leave_closed_pipe() -> None:
+    """Send what is still buffered nowhere, so that the interpreter's last flush does not fail (Python docs, SIGPIPE)."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

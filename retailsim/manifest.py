@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import retailsim
+from retailsim.errors import UserError
 from retailsim.storage import Artifact, atomic
 
 ENGINES = ("duckdb", "ibis-framework", "numpy", "torch")
@@ -37,6 +38,19 @@ def code_fingerprint(package: str) -> str:
     return digest.hexdigest()
 
 
+def manifest_path(first_output: Artifact, stage: str, root: Path) -> Path:
+    """Where the manifest of `stage` lies, beside its first output."""
+    return (root / first_output.path).parent / f"{stage.split('.')[-1]}.manifest.json"
+
+
+def settings_of(first_output: Artifact, stage: str, root: Path) -> dict[str, Any]:
+    """The settings that `stage` ran with; a UserError names the command when it did not end."""
+    path = manifest_path(first_output, stage, root)
+    if not path.exists():
+        raise UserError(f'{path} is missing: run "python -m src.{stage}" to its end first')
+    return json.loads(path.read_text(encoding="utf-8"))["settings"]
+
+
 class Manifest:
     """The manifest of one stage.
 
@@ -52,7 +66,7 @@ class Manifest:
         self, stage: str, root: Path, inputs: Sequence[Path], settings: Mapping[str, Any], outputs: Sequence[Artifact]
     ) -> None:
         self.outputs = [root / artifact.path for artifact in outputs]
-        self.path = self.outputs[0].parent / f"{stage.split('.')[-1]}.manifest.json"
+        self.path = manifest_path(outputs[0], stage, root)
         self.record: dict[str, Any] = {
             "stage": stage,
             "inputs": {path.name: fingerprint(path) for path in inputs},

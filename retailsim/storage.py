@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import ibis
+import ibis.expr.operations as ops
 import ibis.expr.types as ir
 import numpy as np
 
@@ -86,7 +87,10 @@ class Table(Artifact):
 
     def write(self, root: Path, table: ir.Table, engine: ibis.BaseBackend, order_by: list[str]) -> None:
         """Cast `table` to the declared columns, sort it by `order_by` (which must identify a row) and write it."""
-        typed = table.select(**{name: table[name].cast(dtype) for name, (dtype, _) in self.columns.items()})
+        # `.cast` drops casts that Ibis believes needless, but an engine's sums and dates can be wider than it believes.
+        typed = table.select(
+            **{name: ops.Cast(table[name], to=dtype).to_expr() for name, (dtype, _) in self.columns.items()}
+        )
         with atomic(root / self.path) as temporary:
             engine.to_parquet(typed.order_by(order_by), temporary, compression="zstd")
 

@@ -38,5 +38,7 @@ class Vocabulary:
         found = pc.index_in(pa.array(ids, pa.string()), value_set=self._index)
         if found.null_count:
             missing = next(i for i, row in zip(ids, found.to_pylist(), strict=True) if row is None)
-            raise UserError(f"unknown product {missing!r}: it is not among the {len(self) - len(SPECIAL_TOKENS)} products of the data")
+            raise UserError(
+                f"unknown product {missing!r}: it is not among the {len(self) - len(SPECIAL_TOKENS)} products of the data"
+            )
         return found.to_numpy().astype(np.int64)

@@ -59,5 +59,9 @@ class Calendar:
 
     def weeks_in(self, split: str) -> tuple[int, int]:
         """First and last week of `split`, both inside."""
-        bounds = {"train": (1, self.train_end), "val": (self.train_end + 1, self.val_end), "test": (self.val_end + 1, self.last_week)}
+        bounds = {
+            "train": (1, self.train_end),
+            "val": (self.train_end + 1, self.val_end),
+            "test": (self.val_end + 1, self.last_week),
+        }
         return bounds[split]

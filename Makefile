@@ -1,0 +1,70 @@
+# The commands people type are the commands CI types. `make setup` makes .venv once; the others set it up when it is not there.
+# On Linux without a GPU, PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make setup takes the smaller build of torch.
+
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+INSTALLED_SPARK := .venv/.installed-spark
+
+.PHONY: help setup demo test test-long test-all lint format docs recipe bench clean
+
+help:
+	@echo "make setup      .venv with the exact versions of constraints.txt (PYTHON=$(PYTHON))"
+	@echo "make demo       a synthetic retailer from receipts to an evaluated model, in demo/; minutes"
+	@echo "make test       the default tests"
+	@echo "make test-long  the tests marked slow, and with Java those marked spark"
+	@echo "make test-all   every test but gpu, Spark's among them (needs Java)"
+	@echo "make lint       ruff and mypy;  make format mends what ruff can mend"
+	@echo "make docs       write docs/artifacts.md anew from retailsim/artifacts.py"
+	@echo "make recipe     the founding document's commands 1-7 (INPUT NROWS EPOCHS PRESET DATA_DIR CHECKPOINT_DIR)"
+	@echo "make bench      every benchmark in benchmarks/"
+
+setup: $(INSTALLED)
+
+$(INSTALLED): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[dev]"
+	touch $@
+
+$(INSTALLED_SPARK): $(INSTALLED)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[dev,spark]"
+	touch $@
+
+demo: setup
+	runs/demo.sh
+
+test: setup
+	$(BIN)/python -m pytest
+
+test-long: setup
+	@if command -v java >/dev/null; then \
+		$(MAKE) --no-print-directory $(INSTALLED_SPARK) && $(BIN)/python -m pytest -m "(slow or spark) and not gpu"; \
+	else \
+		echo "no Java here: the tests marked spark are left out"; \
+		$(BIN)/python -m pytest -m "slow and not spark and not gpu"; \
+	fi
+
+test-all: $(INSTALLED_SPARK)
+	$(BIN)/python -m pytest -m "not gpu"
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: setup
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+docs: setup
+	$(BIN)/python -m retailsim.artifact_docs > docs/artifacts.md.new
+	mv docs/artifacts.md.new docs/artifacts.md
+
+recipe: setup
+	runs/recipe.sh
+
+bench: setup
+	@for file in benchmarks/*.py; do echo "$$file"; $(BIN)/python "$$file" || exit 1; done
+
+clean:
+	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache demo

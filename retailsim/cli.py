@@ -1,0 +1,68 @@
+"""`retailsim <verb> [flags]`: every command under one name; a command is imported when it is called."""
+
+import difflib
+import importlib
+import importlib.metadata
+import sys
+from collections.abc import Sequence
+
+from retailsim import console
+from retailsim.errors import UserError
+
+# verb → module under retailsim, what it does; in the order of the road
+VERBS: dict[str, tuple[str, str]] = {
+    "make-data": ("sources.make_data", "make a synthetic retailer and the truth planted in it (no receipts at hand?)"),
+    "run-pipeline": ("data_pipeline.run_pipeline", "receipts → prices, product graph, store affinity, missions"),
+    "run-feature-engineering": (
+        "feature_engineering.run_feature_engineering",
+        "→ brands, price features, product, customer and store embeddings",
+    ),
+    "run-tensor-preparation": ("tensor_preparation.run_tensor_preparation", "→ the six tensors T1…T6, checked"),
+    "prepare-samples": ("training.prepare_samples", "→ one sample per basket for train, val and test"),
+    "prepare-tensor-cache": ("training.prepare_tensor_cache", "→ memory-mapped rows of the tensors"),
+    "validate-data": ("training.validate_data", "check receipts, files between the stages and checkpoints"),
+    "train": ("training.train", "train the world model in three phases"),
+    "evaluate": ("training.evaluate", "rank hidden products on val or test, beside the baselines"),
+}
+EXAMPLE = """\
+  retailsim make-data --output raw_data
+  retailsim run-pipeline --input raw_data
+  retailsim train --preset tiny
+  retailsim evaluate checkpoints/best_model.pt --detailed"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Call the verb that `argv` (default: the command line) begins with; returns its exit code."""
+    arguments = sys.argv[1:] if argv is None else list(argv)
+    return console.answer(lambda: call(arguments))
+
+
+def call(arguments: list[str]) -> int:
+    """Exit code of the verb with its flags; a UserError names the nearest verb where there is none such."""
+    if not arguments or arguments[0] in ("-h", "--help"):
+        console.out.print(overview(), markup=False)
+        return 0 if arguments else 2
+    verb, *flags = arguments
+    if verb in ("-V", "--version"):
+        console.out.print(f"retailsim {importlib.metadata.version('retailsim')}", markup=False)
+        return 0
+    if verb not in VERBS:
+        nearest = difflib.get_close_matches(verb.replace("_", "-"), VERBS, n=1, cutoff=0.0)[0]
+        raise UserError(f'there is no verb {verb!r}: did you mean "retailsim {nearest}"? "retailsim --help" lists all')
+    module, _ = VERBS[verb]
+    return importlib.import_module(f"retailsim.{module}").main(flags)
+
+
+def overview() -> str:
+    """The text of `retailsim --help`."""
+    width = max(map(len, VERBS))
+    verbs = "\n".join(f"  {verb:<{width}}  {about}" for verb, (_, about) in VERBS.items())
+    codes = "\n".join(f"  {code:<3}  {meaning}" for code, meaning in console.EXIT_CODES.items())
+    return (
+        "usage: retailsim <verb> [flags]\n\n"
+        "A world model of how people shop: from raw receipts to evaluated basket predictions.\n\n"
+        f"verbs, in the order of the road:\n{verbs}\n\n"
+        f"example:\n{EXAMPLE}\n\n"
+        f"exit codes:\n{codes}\n\n"
+        '"retailsim <verb> --help" lists the flags; "retailsim --version" says which version this is.'
+    )

@@ -1,0 +1,120 @@
+"""Raw transactions become unit prices, a product graph, customer-store affinity and shopping missions.
+
+Reads the raw source (--input). Writes data/processed/ (transactions, calendar, prices_derived, product_graph,
+customer_store_affinity, customer_mission_patterns) and, where rows cannot be used, data/quarantine/rows.parquet.
+"""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from retailsim import console
+from retailsim.artifacts import (
+    AFFINITY,
+    CALENDAR,
+    MISSIONS,
+    PIPELINE,
+    PRICES,
+    PRODUCT_GRAPH,
+    QUARANTINE,
+    TRANSACTIONS,
+)
+from retailsim.data_pipeline.missions import measure_missions
+from retailsim.data_pipeline.product_graph import build_graph
+from retailsim.data_pipeline.store_affinity import measure_affinity
+from retailsim.data_pipeline.transactions import build_transactions, calendar_of
+from retailsim.data_pipeline.unit_prices import derive_prices
+from retailsim.errors import UserError
+from retailsim.manifest import Manifest
+from retailsim.sources.read import read_transactions, source_files
+from retailsim.sources.sample import sample_customers
+from retailsim.sources.schema import typed
+from retailsim.sources.validate import refuse_unparsable, with_reasons
+from retailsim.storage import connect
+
+OUTPUTS = (TRANSACTIONS, CALENDAR, PRICES, PRODUCT_GRAPH, AFFINITY, MISSIONS)
+
+
+def run_pipeline(
+    input: Path = Path("raw_data"),
+    nrows: int | None = None,
+    data_dir: Path = Path("data"),
+    train_weeks: int = 80,
+    val_weeks: int = 95,
+) -> None:
+    """Raw transactions → data/processed/: prices, product graph, store affinity, missions.
+
+    Args:
+        input: a CSV or Parquet file, or a folder of weekly transactions*.csv[.gz|.zst] or .parquet files.
+        nrows: take about this many rows, as whole customers over all weeks; all rows when left out.
+        data_dir: root of everything written.
+        train_weeks: last week of the training split.
+        val_weeks: last week of the validation split; later weeks are the test split.
+    """
+    if not 0 < train_weeks < val_weeks:
+        raise UserError(f"--train-weeks {train_weeks} and --val-weeks {val_weeks} must rise from 1")
+    if nrows is not None and nrows < 1:
+        raise UserError(
+            f"--nrows {nrows} takes no rows: give a number of at least 1, or leave --nrows out for all rows"
+        )
+    settings = {"nrows": nrows, "train_weeks": train_weeks, "val_weeks": val_weeks}
+    manifest = Manifest(PIPELINE, data_dir, source_files(input), settings, OUTPUTS)
+    if manifest.is_current():
+        console.out.print(f"{data_dir / 'processed'} is current: nothing to do")
+        return
+    prepare_transactions(input, nrows, data_dir, train_weeks, val_weeks)
+    engine = connect()  # a new one: the raw rows' memory is free again
+    transactions = TRANSACTIONS.read(data_dir, engine)
+    steps = (
+        (PRICES, lambda: derive_prices(transactions), ["product_id", "store_id", "week"]),
+        (PRODUCT_GRAPH, lambda: build_graph(transactions, train_weeks), ["edge_type", "source", "target"]),
+        (AFFINITY, lambda: measure_affinity(transactions), ["customer_id", "week"]),
+        (MISSIONS, lambda: measure_missions(transactions), ["customer_id", "week"]),
+    )
+    with console.stages(len(steps)) as advance:
+        for artifact, stage, order in steps:
+            advance(artifact.path)
+            artifact.write(data_dir, stage(), engine, order)
+    for artifact, _, _ in steps:
+        rows = artifact.read(data_dir, engine).count().execute()
+        console.out.print(f"  {artifact.path}: {rows:,} rows ({artifact.about})")
+    manifest.write()
+
+
+def prepare_transactions(source: Path, nrows: int | None, root: Path, train_end: int, val_end: int) -> None:
+    """Read, check, sample and write the transactions; print the account of rows."""
+    engine = connect()
+    text = read_transactions(source, engine)
+    refuse_unparsable(text)
+    rows = typed(text)
+    calendar = calendar_of(rows, train_end, val_end)
+    if nrows is not None:
+        rows = sample_customers(rows, nrows)
+    judged = engine.create_table("judged", with_reasons(rows), temp=True)
+    aside = judged.filter(judged.reason.notnull())
+    used = judged.filter(judged.reason.isnull()).drop("file", "column", "reason")
+    counts = judged.aggregate(rows=judged.count(), aside=judged.reason.count()).execute().iloc[0]
+    if counts["rows"] == counts["aside"]:
+        raise UserError(
+            f"{source} has no usable row ({counts['aside']:,} set aside): check that its columns hold what their names say"
+        )
+    if counts["aside"]:
+        QUARANTINE.write(root, aside, engine, ["file", "basket_id", "product_id", "reason"])
+    else:
+        (root / QUARANTINE.path).unlink(missing_ok=True)
+    TRANSACTIONS.write(root, build_transactions(used, calendar), engine, ["week", "basket_id", "product_id"])
+    CALENDAR.write(root, calendar.to_json())
+    n = TRANSACTIONS.read(root, engine).count().execute()
+    console.out.print(
+        f"{counts['rows']:,} rows in = {counts['rows'] - counts['aside']:,} used + {counts['aside']:,} set aside"
+        f"{' in ' + QUARANTINE.path if counts['aside'] else ''}; {n:,} basket × product rows over {calendar.last_week} weeks"
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point; returns the exit code."""
+    return console.run(run_pipeline, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

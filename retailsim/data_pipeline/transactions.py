@@ -1,0 +1,36 @@
+"""Raw rows become transactions: one row per basket and product, dated in weeks, bad rows set aside (SPEC C3, C4).
+
+Reads rows of `sources`, gives `artifacts.TRANSACTIONS`. Quantities and spend of a product that a basket lists twice
+are added up.
+"""
+
+import ibis
+import ibis.expr.types as ir
+
+from retailsim.artifacts import TRANSACTIONS
+from retailsim.errors import UserError
+from retailsim.sources.schema import SPELLINGS
+from retailsim.weeks import Calendar
+
+KEYS = ("basket_id", "product_id")
+SUMMED = ("quantity", "spend")
+
+
+def calendar_of(rows: ir.Table, train_end: int, val_end: int) -> Calendar:
+    """The calendar from the first to the last day of `rows`; a UserError where no row has a day."""
+    days = rows.aggregate(first=rows.date.min(), last=rows.date.max()).to_pyarrow().to_pylist()[0]
+    if days["first"] is None:
+        raise UserError(f"no row has a date: fill column {SPELLINGS['date'][0]} of the source, as yyyymmdd")
+    return Calendar.starting(days["first"], days["last"], train_end, val_end)
+
+
+def build_transactions(rows: ir.Table, calendar: Calendar) -> ir.Table:
+    """`rows` without a reason against them, as TRANSACTIONS."""
+    weekday = rows.date.day_of_week.index().cast("int64") + 1  # Monday is 0 in Ibis
+    week = rows.date.delta(ibis.date(calendar.first_monday.isoformat()), unit="day") // 7 + 1
+    dated = rows.mutate(weekday=weekday.cast("int32"), week=week.cast("int32"))
+    shared = [name for name in TRANSACTIONS.columns if name not in (*KEYS, *SUMMED)]
+    grouped = dated.group_by(*KEYS).agg(
+        **{name: dated[name].min() for name in shared}, **{name: dated[name].sum() for name in SUMMED}
+    )
+    return grouped.select(*TRANSACTIONS.columns)

@@ -1,0 +1,121 @@
+"""What a model has to beat on the same hidden products: popularity and personal frequency (SPEC C33).
+
+All are shares of baskets with a product, so that they can be added. What is fitted is fitted on weeks ≤ fit_end; what is
+looked up for a basket of week W comes from weeks ≤ W − 1.
+"""
+
+from typing import Protocol
+
+import numpy as np
+
+from retailsim.evaluation.hidden import HiddenSet, Shown
+from retailsim.evaluation.purchases import ChainCounts, DecayedCounts, Purchases, refuse_fit_period
+from retailsim.evaluation.ranking import excluded_rows, ranks
+
+RECENT_WEEKS = 4
+HALF_LIFE = 8.0  # weeks
+SHRINK = 5.0  # baskets: how much history weighs as much as the back-off
+PERSONAL_BACKOFF = 0.3  # share of recent popularity added to a customer's own frequency
+
+
+class Baseline(Protocol):
+    """A method that scores the vocabulary for baskets of one week."""
+
+    name: str
+
+    def scores(self, shown: Shown) -> np.ndarray:
+        """Higher is likelier; float64 [n, V], one row per basket of `shown`."""
+        ...
+
+
+def rank_hidden(baseline: Baseline, hidden: HiddenSet) -> np.ndarray:
+    """Ranks of all hidden products in the order of `hidden.target`, float64 [M] (see `evaluation.ranking`)."""
+    found = np.empty(len(hidden.target))
+    for baskets, shown in hidden.blocks():
+        lengths = np.diff(hidden.starts)[baskets]
+        row = np.repeat(np.arange(len(baskets)), lengths)
+        first = np.cumsum(lengths) - lengths
+        places = np.arange(len(row)) + (hidden.starts[baskets] - first)[row]
+        excluded = excluded_rows(shown.visible.toarray())
+        found[places] = ranks(baseline.scores(shown)[row], hidden.target[places], excluded[row])
+    return found
+
+
+class Popularity:
+    """The share of the chain's baskets with a product, over the fit period."""
+
+    name = "popularity"
+
+    def __init__(self, purchases: Purchases, size: int, fit_end: int) -> None:
+        self._fit_end = fit_end
+        self._rates = ChainCounts(purchases, size).rates(0, fit_end)
+
+    def scores(self, shown: Shown) -> np.ndarray:
+        """The same for everybody."""
+        refuse_fit_period(self.name, shown.week, self._fit_end)
+        return np.tile(self._rates, (len(shown.customer), 1))
+
+
+class RecentPopularity:
+    """The share of the chain's baskets with a product, over the four weeks before the basket's."""
+
+    name = "recent popularity"
+
+    def __init__(self, purchases: Purchases, size: int) -> None:
+        self._chain = ChainCounts(purchases, size)
+
+    def scores(self, shown: Shown) -> np.ndarray:
+        """The same for everybody who shops in that week."""
+        rates = self._chain.rates(shown.week - RECENT_WEEKS, shown.week - 1)
+        return np.tile(rates, (len(shown.customer), 1))
+
+
+class StorePopularity:
+    """The decayed share of the store's baskets with a product, shrunk towards that of its group (format and region).
+
+    Args:
+        purchases: all weeks.
+        size: V.
+        group: int [stores], group of each store.
+    """
+
+    name = "store popularity"
+
+    def __init__(self, purchases: Purchases, size: int, group: np.ndarray) -> None:
+        self._group, self._n_groups = group, int(group.max()) + 1
+        self._stores = DecayedCounts(purchases, purchases.store, size, HALF_LIFE)
+        self._groups = DecayedCounts(purchases, group[purchases.store], size, HALF_LIFE)
+        self._rates: tuple[int, np.ndarray] | None = None  # of the groups, for the last week asked for
+
+    def scores(self, shown: Shown) -> np.ndarray:
+        """(store's baskets with the product + 5 × group's share) / (store's baskets + 5)."""
+        stores, row = np.unique(shown.store, return_inverse=True)
+        counts, trips = self._stores.before(shown.week, stores)
+        backoff = self._group_rates(shown.week)[self._group[stores]]
+        return ((counts + SHRINK * backoff) / (trips + SHRINK)[:, None])[row]
+
+    def _group_rates(self, week: int) -> np.ndarray:
+        if self._rates is None or self._rates[0] != week:
+            counts, trips = self._groups.before(week, np.arange(self._n_groups))
+            rates = np.divide(counts, trips[:, None], out=np.zeros_like(counts), where=trips[:, None] > 0)
+            self._rates = week, rates
+        return self._rates[1]
+
+
+class PersonalFrequency:
+    """The decayed share of the customer's baskets with a product, beside recent popularity.
+
+    score = decayed baskets with the product / (decayed baskets + 5) + 0.3 × recent popularity; for an anonymous or new
+    customer only the second term is there.
+    """
+
+    name = "personal frequency"
+
+    def __init__(self, purchases: Purchases, size: int) -> None:
+        self._customers = DecayedCounts(purchases, purchases.customer, size, HALF_LIFE)
+        self._recent = RecentPopularity(purchases, size)
+
+    def scores(self, shown: Shown) -> np.ndarray:
+        """Each customer's own."""
+        counts, trips = self._customers.before(shown.week, shown.customer)
+        return counts / (trips + SHRINK)[:, None] + PERSONAL_BACKOFF * self._recent.scores(shown)

@@ -1,0 +1,79 @@
+"""The rank of a hidden product among all products, the same rule for model and baselines (SPEC C32).
+
+All products of the vocabulary compete except special tokens and the basket's visible products; its other hidden products
+stay in. Ties count half: rank = 1 + those scored higher + half of those scored the same. A product outside the
+vocabulary (first sold after the fit) cannot be predicted: its rank is infinite, a miss that counts.
+
+`ranks` (NumPy) is the definition; `ranks_of_logits` does the same where the logits are, and agrees with it exactly.
+
+Legend: B baskets · S places · M hidden products · V vocabulary.
+"""
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from retailsim.vocab import PAD, SPECIAL_TOKENS
+
+
+def ranks(scores: np.ndarray, target: np.ndarray, excluded: np.ndarray) -> np.ndarray:
+    """Ranks of the hidden products, float64 [M], from 1; half numbers where ties are, infinite outside the vocabulary.
+
+    Args:
+        scores: [M, V], higher is likelier.
+        target: int [M], row of the hidden product; V and above are outside the vocabulary.
+        excluded: bool [M, V], the products that do not compete.
+
+    Raises:
+        ValueError: a score is not a number, or a hidden product is excluded from its own contest.
+    """
+    _check(np.isnan(scores).any(), "scores hold NaN: nothing can be ranked by them")
+    place, row = np.arange(len(target)), np.minimum(target, scores.shape[1] - 1)
+    is_known = target < scores.shape[1]
+    _check((excluded[place, row] & is_known).any(), "a hidden product is visible or a special token")
+    own = scores[place, row][:, None]
+    higher = ((scores > own) & ~excluded).sum(axis=1)
+    same = ((scores == own) & ~excluded).sum(axis=1) - 1  # itself is no rival
+    return np.where(is_known, 1 + higher + same / 2, np.inf)
+
+
+def excluded_rows(visible: np.ndarray) -> np.ndarray:
+    """What does not compete: the visible products and the special tokens; `visible` bool [n, V] → bool [n, V]."""
+    excluded = visible.astype(bool)
+    excluded[:, : len(SPECIAL_TOKENS)] = True
+    return excluded
+
+
+def ranks_of_logits(
+    logits: Float[Tensor, "M V"], target: Int[Tensor, " M"], excluded: Bool[Tensor, "M V"]
+) -> Float[np.ndarray, " M"]:
+    """`ranks` on the logits' device; only the ranks come back."""
+    _check(bool(logits.isnan().any()), "logits hold NaN: nothing can be ranked by them")
+    is_known = target < logits.shape[1]
+    row = target.clamp(max=logits.shape[1] - 1)[:, None]
+    _check(
+        bool((excluded.gather(1, row)[:, 0] & is_known).any()), "a hidden product is visible or a special token"
+    )
+    own = logits.gather(1, row)
+    higher = ((logits > own) & ~excluded).sum(dim=1)
+    same = ((logits == own) & ~excluded).sum(dim=1) - 1
+    doubled = 2 + 2 * higher + same  # whole numbers: exact on every device
+    return np.where(is_known.cpu().numpy(), doubled.cpu().numpy() / 2, np.inf)
+
+
+def excluded_ids(ids: Int[Tensor, "B S"], size: int) -> Bool[Tensor, "B size"]:
+    """What does not compete in baskets shown to the model as `ids`, where hidden places hold MASK and empty ones PAD.
+
+    Args:
+        ids: product rows after masking; late products (`size` and above) compete nowhere and need no mark.
+        size: V.
+    """
+    excluded = torch.zeros(len(ids), size, dtype=torch.bool, device=ids.device)
+    excluded[:, : len(SPECIAL_TOKENS)] = True
+    return excluded.scatter_(1, torch.where(ids < size, ids, PAD), True)
+
+
+def _check(is_wrong: bool | np.bool_, message: str) -> None:
+    if is_wrong:
+        raise ValueError(message)

@@ -1,0 +1,34 @@
+"""What the model receives: integers that say which rows to look up, with the hidden products already masked.
+
+Legend: B baskets · S places · M hidden places.
+"""
+
+from dataclasses import dataclass, fields
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B baskets. Nothing in it but `targets`, `truth` and `labels` knows a hidden product (SPEC C20)."""
+
+    sample: Int[Tensor, " B"]  # number of the basket in its split
+    customer: Int[Tensor, " B"]  # row of T1; 0 unknown customer
+    store: Int[Tensor, " B"]  # row of T5
+    week: Int[Tensor, " B"]  # 1 … last week
+    day: Int[Tensor, " B"]  # days since the first Monday
+    hour: Int[Tensor, " B"]  # 0–23
+    recency: Int[Tensor, " B"]  # weeks since the customer's last trip, 0: none
+    trip: Int[Tensor, "B 4"]  # codes in the order of labels.TRIP_LABELS, −1 unknown
+    hide_trip: Bool[Tensor, " B"]  # whether T6 is hidden
+    ids: Int[Tensor, "B S"]  # vocabulary rows: MASK at hidden places, PAD at the end
+    paid: Float[Tensor, "B S"]  # £ per item paid; NaN where unknown, hidden or padding
+    places: Int[Tensor, " M"]  # flat index b·S + s of the hidden places
+    targets: Int[Tensor, " M"]  # vocabulary rows of the hidden products
+    labels: Int[Tensor, "B 4"]  # trip codes as labels of the auxiliary tasks, −1 unknown
+
+    def to(self, device: torch.device) -> "Batch":
+        """The same batch on `device`."""
+        return Batch(**{f.name: getattr(self, f.name).to(device, non_blocking=True) for f in fields(self)})

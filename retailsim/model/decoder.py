@@ -1,0 +1,97 @@
+"""The decoder's layer (SPEC C16; document: "Step 3: The Transformer Decoder").
+
+Legend: B baskets · L places, the context in front · D width · R places whose result is wanted.
+Self-attention sees earlier places only; cross-attention sees the encoder's whole output. After each of the three parts
+stand residual and LayerNorm, as in the document's figure (Vaswani et al. 2017, §3.1).
+"""
+
+import math
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+from torch.nn import functional
+
+from retailsim.config import ModelConfig
+
+
+class SelfAttention(nn.Module):
+    """Causal multi-head attention: a place sees itself and the real places before it."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.heads = config.attention_heads
+        self.queries_keys_values = nn.Linear(config.width, 3 * config.width)
+        self.out_proj = nn.Linear(config.width, config.width)
+
+    def forward(self, x: Float[Tensor, "B L D"], is_padding: Bool[Tensor, "B L"]) -> Float[Tensor, "B L D"]:
+        """Position 0 must not be padding: it is what every other place can always see."""
+        length = x.shape[1]
+        is_earlier = torch.ones(length, length, dtype=torch.bool, device=x.device).tril()
+        is_visible = is_earlier & ~is_padding[:, None, None, :]  # [B, 1, L, L]
+        queries, keys, values = self.queries_keys_values(x).chunk(3, dim=-1)
+        return self.out_proj(attend(queries, keys, values, is_visible, self.heads))
+
+
+class CrossAttention(nn.Module):
+    """Multi-head attention of every place to all real places of the encoder's output."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.heads = config.attention_heads
+        self.queries = nn.Linear(config.width, config.width)
+        self.keys_values = nn.Linear(config.width, 2 * config.width)
+        self.out_proj = nn.Linear(config.width, config.width)
+
+    def forward(
+        self, x: Float[Tensor, "B L D"], memory: Float[Tensor, "B L D"], is_padding: Bool[Tensor, "B L"]
+    ) -> Float[Tensor, "B L D"]:
+        """What each place of x finds in `memory`."""
+        keys, values = self.keys_values(memory).chunk(2, dim=-1)
+        return self.out_proj(attend(self.queries(x), keys, values, ~is_padding[:, None, None, :], self.heads))
+
+
+def attend(
+    queries: Float[Tensor, "B L D"],
+    keys: Float[Tensor, "B L D"],
+    values: Float[Tensor, "B L D"],
+    is_visible: Bool[Tensor, "B 1 _ L"],
+    heads: int,
+) -> Float[Tensor, "B L D"]:
+    """Scaled dot-product attention in `heads` heads; each query needs one visible key."""
+    queries, keys, values = (t.unflatten(-1, (heads, -1)).transpose(1, 2) for t in (queries, keys, values))
+    result = functional.scaled_dot_product_attention(queries, keys, values, attn_mask=is_visible)
+    return result.transpose(1, 2).flatten(2)
+
+
+class DecoderLayer(nn.Module):
+    """Self-attention, cross-attention, feed-forward."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.self_attention = SelfAttention(config)
+        self.self_norm = nn.LayerNorm(config.width)
+        self.cross_attention = CrossAttention(config)
+        self.cross_norm = nn.LayerNorm(config.width)
+        self.feed_forward = nn.Sequential(
+            nn.Linear(config.width, config.feed_forward), nn.GELU(), nn.Linear(config.feed_forward, config.width)
+        )
+        self.feed_forward_norm = nn.LayerNorm(config.width)
+        self.dropout = nn.Dropout(config.dropout)
+        with torch.no_grad():  # branches start small beside the residual
+            for branch in (self.self_attention.out_proj, self.cross_attention.out_proj, self.feed_forward[2]):
+                branch.weight.div_(math.sqrt(3 * config.decoder_layers))  # type: ignore[operator, union-attr]
+
+    def forward(
+        self,
+        x: Float[Tensor, "B L D"],
+        memory: Float[Tensor, "B L D"],
+        is_padding: Bool[Tensor, "B L"],
+        rows: Int[Tensor, " R"] | None = None,
+    ) -> Float[Tensor, "B L D"] | Float[Tensor, "R D"]:
+        """The layer's result at all places, or at the flat places `rows` (b·L + l) only, which costs less."""
+        x = self.self_norm(x + self.dropout(self.self_attention(x, is_padding)))
+        x = self.cross_norm(x + self.dropout(self.cross_attention(x, memory, is_padding)))
+        if rows is not None:
+            x = x.flatten(0, 1)[rows]
+        return self.feed_forward_norm(x + self.dropout(self.feed_forward(x)))

@@ -1,0 +1,112 @@
+"""From masked ids to the six tensors: every row is looked up here, after masking (SPEC C12, C20).
+
+Legend: B baskets · S places · P product rows (vocabulary, then late products) · W weeks.
+A hidden place has id MASK and no price; its T2 and T4 rows are the mask's own learned ones. A place filled with a random
+product shows that product's last known price. Nothing about the hidden product is in reach.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from retailsim import layout
+from retailsim.model.batch import Batch
+from retailsim.model.world_model import SixTensors
+from retailsim.vocab import MASK, PAD
+
+SHIFT_LIMIT = 3.0  # |log(price paid / last known)| beyond which a price says no more
+
+
+@dataclass(frozen=True)
+class Tables:
+    """The cached tensors and the code tables of T3 and T6, as rows to be gathered."""
+
+    customer: Float[Tensor, "rows 192"]
+    store: Float[Tensor, "rows 96"]
+    product: Float[Tensor, "P 256"]
+    price: Float[Tensor, "P W 64"]
+    last_price: Float[Tensor, "P W"]  # £ per item, NaN where none is known
+    day: Float[Tensor, "days 64"]
+    hour: Float[Tensor, "24 64"]
+    recency: Float[Tensor, "recencies 64"]
+    trip: tuple[Float[Tensor, "_ 48"], ...]  # one per label, row code + 1; row 0: unknown
+
+
+class Lookup(nn.Module):
+    """The six tensors of a batch.
+
+    T2 is the product's graph embedding plus a learned correction that starts at zero.
+    """
+
+    def __init__(self, tables: Tables) -> None:
+        super().__init__()
+        for name in ("customer", "store", "product", "price", "last_price", "day", "hour", "recency"):
+            self.register_buffer(name, getattr(tables, name), persistent=False)
+        for i, table in enumerate(tables.trip):
+            self.register_buffer(f"trip_{i}", table, persistent=False)
+        self.correction = nn.Embedding(tables.product.shape[0], layout.T2.width)
+        nn.init.zeros_(self.correction.weight)
+        self.mask_price = nn.Parameter(torch.zeros(layout.T4.width))
+        self.hidden_trip = nn.Parameter(torch.zeros(layout.T6.width))
+        for parameter in self.parameters():
+            parameter._no_weight_decay = True  # type: ignore[attr-defined]
+
+    def forward(self, batch: Batch) -> SixTensors:
+        """Gather the rows; [B, …] and [B, S, …] as in SPEC C12."""
+        t3 = self.day[batch.day] + self.hour[batch.hour] + self.recency[batch.recency]
+        codes = batch.trip + 1
+        t6 = sum(getattr(self, f"trip_{i}")[codes[:, i]] for i in range(codes.shape[1]))
+        t6 = torch.where(batch.hide_trip[:, None], self.hidden_trip.to(t6.dtype), t6)
+        return SixTensors(
+            t1=self.customer[batch.customer],
+            t2=self.products(batch.ids),
+            t3=t3,
+            t4=self.prices(batch),
+            t5=self.store[batch.store],
+            t6=t6,
+        )
+
+    def products(self, ids: Tensor) -> Tensor:
+        """T2 rows of product rows `ids` [...] → [..., 256]; padding is zero."""
+        rows = self.product[ids] + self.correction(ids)
+        return rows * (ids != PAD)[..., None]
+
+    def prices(self, batch: Batch) -> Float[Tensor, "B S 64"]:
+        """T4: each product's price history up to the week before, moved to the price paid where that is known."""
+        ids, week = batch.ids, batch.week[:, None] - 1
+        rows = self.price[ids, week]  # [B, S, 64]
+        shift = (batch.paid / self.last_price[ids, week]).log()
+        is_known = shift.isfinite()
+        shift = torch.where(is_known, shift, 0.0).clamp(-SHIFT_LIMIT, SHIFT_LIMIT)
+        known = is_known.to(rows.dtype)
+        relative = rows[..., : layout.T4_RELATIVE] + shift[..., None]
+        middle = rows[..., layout.T4_SHIFT + 1 : layout.T4_BASKET.start]
+        basket = _basket_context(shift, relative[..., 0], known)[:, None].expand(-1, ids.shape[1], -1)
+        rows = torch.cat([relative, known[..., None], shift[..., None], middle, basket], dim=-1)
+        rows = torch.where((ids == MASK)[..., None], self.mask_price.to(rows.dtype), rows)
+        return rows * (ids != PAD)[..., None]
+
+
+def _basket_context(
+    shift: Float[Tensor, "B S"], to_base: Float[Tensor, "B S"], known: Float[Tensor, "B S"]
+) -> Float[Tensor, "B 8"]:
+    """How the visible prices of each basket stand: whether the whole basket is dear or cheap today."""
+    n = known.sum(1)
+    some = n.clamp(min=1)
+    hidden = known == 0
+    has_any = (n > 0).to(shift.dtype)
+    return torch.stack(
+        [
+            (shift * known).sum(1) / some,
+            (shift.abs() * known).sum(1) / some,
+            shift.masked_fill(hidden, SHIFT_LIMIT).amin(1) * has_any,
+            shift.masked_fill(hidden, -SHIFT_LIMIT).amax(1) * has_any,
+            (to_base * known).sum(1) / some,
+            ((to_base < -0.1) * known).sum(1) / some,  # share on promotion
+            n.log1p() / 4,
+            has_any,
+        ],
+        dim=-1,
+    )

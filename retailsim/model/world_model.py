@@ -1,0 +1,131 @@
+"""The world model: six tensors in, logits of the hidden products and of the trip out (SPEC C14–C18).
+
+Legend: B baskets · S places · L = S + 1, the context in front · D width · V vocabulary · M hidden places.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from retailsim.config import ModelConfig
+from retailsim.model.decoder import DecoderLayer
+from retailsim.model.fusion import ContextFusion, ProductFusion
+from retailsim.model.heads import ProductHead, TripHeads
+from retailsim.model.mamba import MambaLayer
+
+
+@dataclass(frozen=True)
+class SixTensors:
+    """What the model sees of B baskets; hidden products are masked already (SPEC C12)."""
+
+    t1: Float[Tensor, "B 192"]  # customer
+    t2: Float[Tensor, "B S 256"]  # products
+    t3: Float[Tensor, "B 64"]  # time
+    t4: Float[Tensor, "B S 64"]  # prices
+    t5: Float[Tensor, "B 96"]  # store
+    t6: Float[Tensor, "B 48"]  # trip
+
+
+@dataclass(frozen=True)
+class WorldModelOutput:
+    """Logits, and the states they were read from."""
+
+    product_logits: Float[Tensor, "M V"]
+    trip_logits: dict[str, Float[Tensor, "B _"]]
+    places_hidden: Float[Tensor, "M D"]  # decoder at the hidden places
+    context: Float[Tensor, "B D"]  # decoder at position 0
+
+
+class WorldModel(nn.Module):
+    """Fusion, Mamba encoder, Transformer decoder, heads."""
+
+    def __init__(self, config: ModelConfig, vocab_size: int) -> None:
+        super().__init__()
+        self.context_fusion = ContextFusion(config)
+        self.product_fusion = ProductFusion(config)
+        self.encoder = nn.ModuleList(MambaLayer(config) for _ in range(config.encoder_layers))
+        self.encoder_norm = nn.RMSNorm(config.width, eps=1e-5)
+        self.decoder = nn.ModuleList(DecoderLayer(config) for _ in range(config.decoder_layers))
+        self.product_head = ProductHead(config, vocab_size)
+        self.trip_heads = TripHeads(config)
+        for module in self.modules():
+            if isinstance(module, nn.Linear) and module.bias is not None:
+                nn.init.zeros_(module.bias)
+        for parameter in self.parameters():
+            if parameter.ndim < 2:  # biases, norms, gains
+                parameter._no_weight_decay = True  # type: ignore[attr-defined]
+
+    def forward(
+        self,
+        tensors: SixTensors,
+        is_padding: Bool[Tensor, "B S"],
+        places: Int[Tensor, " M"],
+        gradient_checkpointing: bool = False,
+    ) -> WorldModelOutput:
+        """Logits at the hidden `places` (flat, b·S + s) and for the trip.
+
+        `gradient_checkpointing` computes each layer again in the backward pass instead of keeping its insides.
+        """
+        run = _checkpointed if gradient_checkpointing else _called
+        is_padding_behind_context = nn.functional.pad(is_padding, (1, 0))  # [B, L]
+        sequence = self.fuse(tensors, is_padding)
+        memory = self._encode(sequence, is_padding_behind_context, run)
+        hidden, context = self._decode(sequence, memory, is_padding_behind_context, places, run)
+        return WorldModelOutput(self.product_head(hidden), self.trip_heads(context), hidden, context)
+
+    def fuse(self, tensors: SixTensors, is_padding: Bool[Tensor, "B S"]) -> Float[Tensor, "B L D"]:
+        """The context at position 0, then the products; padding is zero whatever stood there."""
+        context = self.context_fusion(tensors.t1, tensors.t3, tensors.t5, tensors.t6)
+        products = self.product_fusion(tensors.t2, tensors.t4).masked_fill(is_padding[..., None], 0.0)
+        return torch.cat([context[:, None], products], dim=1)
+
+    def encode(self, tensors: SixTensors, is_padding: Bool[Tensor, "B S"]) -> Float[Tensor, "B L D"]:
+        """The encoder's output; position 0 is the state of the customer on this trip."""
+        return self._encode(self.fuse(tensors, is_padding), nn.functional.pad(is_padding, (1, 0)), _called)
+
+    def set_product_prior(self, log_prior: Float[Tensor, " V"]) -> None:
+        """See `ProductHead.set_prior`."""
+        self.product_head.set_prior(log_prior)
+
+    def _encode(self, x: Tensor, is_padding: Tensor, run: Callable[..., Tensor]) -> Tensor:
+        for layer in self.encoder:
+            x = run(layer, x, is_padding)
+        return self.encoder_norm(x)
+
+    def _decode(
+        self, x: Tensor, memory: Tensor, is_padding: Tensor, places: Tensor, run: Callable[..., Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        """The decoder at the hidden places [M, D] and at position 0 [B, D]: its last layer works only there."""
+        baskets, length = is_padding.shape
+        starts = torch.arange(baskets, device=places.device) * length
+        rows = torch.cat([starts, places + torch.div(places, length - 1, rounding_mode="floor") + 1])
+        for layer in self.decoder[:-1]:
+            x = run(layer, x, memory, is_padding)
+        states = run(self.decoder[-1], x, memory, is_padding, rows)
+        return states[baskets:], states[:baskets]
+
+
+def parameter_count(model: nn.Module) -> int:
+    """How many numbers are learned."""
+    return sum(p.numel() for p in model.parameters() if p.requires_grad)
+
+
+def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """The two groups for an optimiser: decayed, and those marked `_no_weight_decay` in their modules."""
+    decayed, kept = [], []
+    for parameter in model.parameters():
+        (kept if getattr(parameter, "_no_weight_decay", False) else decayed).append(parameter)
+    return [{"params": decayed, "weight_decay": weight_decay}, {"params": kept, "weight_decay": 0.0}]
+
+
+def _called(layer: nn.Module, *inputs: Tensor) -> Tensor:
+    return layer(*inputs)
+
+
+def _checkpointed(layer: nn.Module, *inputs: Tensor) -> Tensor:
+    return checkpoint(layer, *inputs, use_reentrant=False)

@@ -1,0 +1,181 @@
+"""Samples in memory and the batches made of them: vectorised gathers, masks that depend on (seed, epoch, basket) alone.
+
+Legend: B baskets · S places · M hidden places. Everything is integers until the model looks its rows up.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from retailsim.artifacts import SAMPLE_TABLES
+from retailsim.evaluation.hidden import hidden_count
+from retailsim.labels import TRIP_LABELS
+from retailsim.model.batch import Batch
+from retailsim.storage import connect
+from retailsim.tensor_preparation.t3_time import recency_row
+from retailsim.training.chance import shuffled, uniform
+from retailsim.vocab import MASK, SPECIAL_TOKENS
+
+BUCKET = 50  # batches whose baskets are sorted by length together, so that a batch pads little
+MASK_SHARE, RANDOM_SHARE = 0.8, 0.1  # of the chosen places; the rest is kept (SPEC C25)
+ORDER, CHOICE, REPLACEMENT, RANDOM_PRODUCT, TRIP = range(5)  # streams of chance, one per decision
+
+
+@dataclass(frozen=True)
+class Samples:
+    """The baskets of a split as columns; basket i holds items starts[i] … starts[i + 1] − 1 of the flat columns."""
+
+    columns: dict[str, np.ndarray]  # one value per basket, see artifacts.SAMPLE_TABLES
+    trip: np.ndarray  # [n, 4] codes, −1 unknown
+    starts: np.ndarray  # [n + 1]
+    products: np.ndarray  # [items] vocabulary rows
+    prices: np.ndarray  # [items] £ per item, NaN unknown
+
+    def __len__(self) -> int:
+        return len(self.starts) - 1
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Items of each basket, after it was cut: int64 [n]."""
+        return np.diff(self.starts)
+
+    def select(self, keep: np.ndarray) -> "Samples":
+        """The baskets where boolean `keep` [n] is true; their numbers (`sample`) stay."""
+        lengths = self.lengths
+        items = np.repeat(keep, lengths)
+        starts = np.concatenate([[0], np.cumsum(lengths[keep])])
+        columns = {name: values[keep] for name, values in self.columns.items()}
+        return Samples(columns, self.trip[keep], starts, self.products[items], self.prices[items])
+
+
+@dataclass(frozen=True)
+class Masking:
+    """How baskets are masked: for training by chance, for evaluation by the protocol (always the mask token)."""
+
+    vocab_size: int
+    mask_prob: float = 0.15
+    hide_trip_prob: float = 1.0
+    epoch: int = 0
+    seed: int = 0
+    is_evaluation: bool = False
+
+
+def load_samples(root: Path, split: str) -> Samples:
+    """The samples of `split` under data root `root`; a UserError names the command when they are missing."""
+    table = SAMPLE_TABLES[split]
+    table.read(root, connect())  # checks columns and dtypes
+    flat = pq.read_table(root / table.path)
+    lists = {name: flat[name].combine_chunks() for name in ("products", "prices")}
+    columns = {
+        name: flat[name].to_numpy() for name in table.columns if name not in ("products", "prices", *TRIP_LABELS)
+    }
+    return Samples(
+        columns=columns,
+        trip=np.stack([flat[label].to_numpy() for label in TRIP_LABELS], axis=1).astype(np.int64),
+        starts=lists["products"].offsets.to_numpy().astype(np.int64),
+        products=lists["products"].values.to_numpy(),
+        prices=lists["prices"].values.to_numpy(zero_copy_only=False).astype(np.float32),
+    )
+
+
+def make_batch(samples: Samples, rows: np.ndarray, masking: Masking) -> Batch:
+    """The baskets `rows` [B] as a masked batch; each basket's products in an order drawn from (seed, epoch, basket).
+
+    Chance is drawn for the stored position of a product, never for the product: which places are hidden, what stands
+    there and how the basket is ordered are the same whatever the hidden products are (SPEC C20).
+    """
+    lengths = samples.lengths[rows]
+    basket = np.repeat(np.arange(len(rows)), lengths)
+    first = np.repeat(np.cumsum(lengths) - lengths, lengths)
+    stored = np.arange(len(basket)) - first  # position in the stored order
+    flat = np.repeat(samples.starts[rows], lengths) + stored
+    number = samples.columns["sample"][rows]
+    products, key = samples.products[flat], (masking.seed, masking.epoch, number[basket], stored)
+
+    if masking.is_evaluation:
+        is_chosen = stored < hidden_count(samples.columns["n_products"][rows])[basket]
+        shown = np.where(is_chosen, MASK, products)
+    else:
+        rank = _rank_within(uniform(CHOICE, *key), basket, first)
+        is_chosen = rank < np.maximum(1, np.floor(masking.mask_prob * lengths + 0.5))[basket]
+        shown = np.where(is_chosen, _replacement(key, products, masking.vocab_size), products)
+    place = _rank_within(uniform(ORDER, *key), basket, first)
+    width = int(lengths.max())
+    ids = np.zeros((len(rows), width), dtype=np.int64)
+    ids[basket, place] = shown
+    paid = np.full((len(rows), width), np.nan, dtype=np.float32)
+    paid[basket, place] = np.where(is_chosen, np.nan, samples.prices[flat])
+    targets = np.zeros((len(rows), width), dtype=np.int64)
+    targets[basket, place] = np.where(is_chosen, products, 0)
+    places = np.flatnonzero(targets)
+    trip = samples.trip[rows]
+    hide_trip = uniform(TRIP, masking.seed, masking.epoch, number) < masking.hide_trip_prob
+    columns = {name: samples.columns[name][rows].astype(np.int64) for name in ("week", "day", "hour")}
+    arrays = {
+        "sample": number.astype(np.int64),
+        "customer": samples.columns["customer_row"][rows].astype(np.int64),
+        "store": samples.columns["store_row"][rows].astype(np.int64),
+        **columns,
+        "recency": recency_row(samples.columns["recency"][rows]),
+        "trip": np.where(hide_trip[:, None], -1, trip),
+        "hide_trip": hide_trip,
+        "ids": ids,
+        "paid": paid,
+        "places": places,
+        "targets": targets.ravel()[places],
+        "labels": trip,
+    }
+    return Batch(**{name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()})
+
+
+def _replacement(key: tuple, products: np.ndarray, vocab_size: int) -> np.ndarray:
+    """What stands at a chosen place in training: mask token, random product, or the product itself."""
+    share, specials = uniform(REPLACEMENT, *key), len(SPECIAL_TOKENS)
+    random = specials + (uniform(RANDOM_PRODUCT, *key) * (vocab_size - specials)).astype(np.int64)
+    return np.where(share < MASK_SHARE, MASK, np.where(share < MASK_SHARE + RANDOM_SHARE, random, products))
+
+
+def _rank_within(values: np.ndarray, basket: np.ndarray, first: np.ndarray) -> np.ndarray:
+    """Rank 0, 1, … of each item among its basket's, by `values`; `first` is the flat index of the basket's first item."""
+    order = np.lexsort((values, basket))
+    rank = np.empty(len(order), dtype=np.int64)
+    rank[order] = np.arange(len(order)) - first
+    return rank
+
+
+def batch_rows(lengths: np.ndarray, batch_size: int, seed: int, epoch: int) -> list[np.ndarray]:
+    """Row numbers of each batch of a training epoch: shuffled, baskets of like length together, every basket once."""
+    order = shuffled(len(lengths), seed, epoch)
+    chunks = [order[i : i + BUCKET * batch_size] for i in range(0, len(order), BUCKET * batch_size)]
+    ordered = np.concatenate([chunk[np.argsort(lengths[chunk], kind="stable")] for chunk in chunks])
+    batches = [ordered[i : i + batch_size] for i in range(0, len(ordered), batch_size)]
+    return [batches[i] for i in shuffled(len(batches), seed, epoch)]
+
+
+def ordered_rows(lengths: np.ndarray, batch_size: int) -> list[np.ndarray]:
+    """Row numbers of each batch of an evaluation: every basket once, by length."""
+    order = np.argsort(lengths, kind="stable")
+    return [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
+
+
+class _Batches(Dataset):
+    def __init__(self, samples: Samples, rows: list[np.ndarray], masking: Masking) -> None:
+        self.samples, self.rows, self.masking = samples, rows, masking
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, i: int) -> Batch:
+        return make_batch(self.samples, self.rows[i], self.masking)
+
+
+def load_batches(samples: Samples, rows: list[np.ndarray], masking: Masking, num_workers: int = 0) -> Iterator[Batch]:
+    """Batches in the order of `rows`, made ahead by `num_workers` processes; the same whatever their number."""
+    own = torch.Generator()  # a loader without one draws from torch's global chance, which dropout depends on
+    dataset = _Batches(samples, rows, masking)
+    return iter(DataLoader(dataset, batch_size=None, num_workers=num_workers, generator=own))

@@ -1,0 +1,58 @@
+"""The losses (document: "Loss Functions Explained Simply"), each a function of tensors.
+
+Legend: M hidden places · V vocabulary · B baskets · D width.
+"""
+
+from collections.abc import Mapping
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from retailsim.labels import TRIP_LABELS, UNKNOWN
+from retailsim.training.schedule import Phase
+
+
+def focal_loss(logits: Float[Tensor, "M V"], targets: Int[Tensor, " M"], gamma: float) -> Float[Tensor, ""]:
+    """Mean of (1 − p)^γ · −log p of the hidden products (Lin et al. 2017, eq. 4), 0 without any; γ = 0 is the cross-entropy."""
+    log_p = -F.cross_entropy(logits.float(), targets, reduction="none")
+    return ((1 - log_p.exp()) ** gamma * -log_p).sum() / max(len(targets), 1)
+
+
+def contrastive_loss(
+    anchors: Float[Tensor, "B D"],
+    partners: Float[Tensor, "B D"],
+    anchor_ids: Int[Tensor, " B"],
+    partner_ids: Int[Tensor, " B"],
+    temperature: float,
+) -> Float[Tensor, ""]:
+    """InfoNCE (van den Oord et al. 2018, eq. 4): a product's partner is the one of its own basket among all baskets' partners.
+
+    A partner of another basket is no negative where it is the same product as the basket's own partner or as its anchor.
+    Fewer than two baskets cost nothing.
+    """
+    if len(anchors) < 2:
+        return anchors.sum() * 0.0
+    scores = F.normalize(anchors.float(), dim=-1) @ F.normalize(partners.float(), dim=-1).T / temperature
+    is_same = (partner_ids[:, None] == partner_ids) | (anchor_ids[:, None] == partner_ids)
+    scores = scores.masked_fill(is_same.fill_diagonal_(False), -torch.inf)
+    return F.cross_entropy(scores, torch.arange(len(scores), device=scores.device))
+
+
+def auxiliary_losses(
+    trip_logits: Mapping[str, Tensor], labels: Int[Tensor, "B 4"], hide_trip: Bool[Tensor, " B"]
+) -> dict[str, Float[Tensor, ""]]:
+    """Cross-entropy per trip label over baskets whose T6 is hidden and whose label is known (SPEC C22); 0 where none is."""
+    losses = {}
+    for i, label in enumerate(TRIP_LABELS):
+        counted = hide_trip & (labels[:, i] != UNKNOWN)
+        target = labels[:, i].clamp(min=0)
+        each = F.cross_entropy(trip_logits[label].float(), target, reduction="none") * counted
+        losses[label] = each.sum() / counted.sum().clamp(min=1)
+    return losses
+
+
+def total_loss(parts: Mapping[str, Tensor], phase: Phase) -> Float[Tensor, ""]:
+    """The phase's weighted sum of the parts `focal`, `contrastive` and one per trip label."""
+    return torch.stack([parts[name] * weight for name, weight in phase.weights.items() if weight > 0]).sum()

@@ -1,0 +1,106 @@
+"""The evaluation's baskets as every method sees them: samples, hidden products, purchases before (SPEC C32).
+
+Reads data/processed/transactions.parquet and the samples of a split.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from retailsim.artifacts import TRANSACTIONS
+from retailsim.errors import UserError
+from retailsim.evaluation.hidden import MIN_PRODUCTS, HiddenSet, hide
+from retailsim.evaluation.purchases import Purchases
+from retailsim.storage import connect
+from retailsim.training.dataset import Samples, load_samples
+from retailsim.vocab import Vocabulary
+
+REPLAY_LIMIT = 0.05  # share of replayed baskets above which a week's figures speak of memory
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """Baskets of at least two products, what is hidden in them, and all purchases.
+
+    `of_basket` fields have one value per basket [B], in the order of `samples`.
+    """
+
+    samples: Samples
+    hidden: HiddenSet
+    purchases: Purchases
+    store_group: np.ndarray  # int [stores], format × region
+
+    def of_hidden(self, of_basket: np.ndarray) -> np.ndarray:
+        """One value per basket [B] → one per hidden product [M]."""
+        return of_basket[self.hidden.basket]
+
+    def replay_free_weeks(self) -> tuple[int, int] | None:
+        """First and last of the weeks, from the split's first on, in which at most 5 % of the baskets are replays."""
+        week, is_replay = self.samples.columns["week"], self.samples.columns["is_replay"]
+        weeks = np.unique(week)
+        is_free = np.array([is_replay[week == w].mean() <= REPLAY_LIMIT for w in weeks])
+        end = len(weeks) if is_free.all() else int(np.argmin(is_free))
+        return (int(weeks[0]), int(weeks[end - 1])) if end else None
+
+
+def load_protocol(root: Path, split: str, vocabulary: Vocabulary) -> Protocol:
+    """The protocol of `split` under data root `root`."""
+    samples = load_samples(root, split)
+    samples = samples.select(samples.columns["n_products"] >= MIN_PRODUCTS)
+    if not len(samples):
+        raise UserError(
+            f"split {split} has no basket with two products, so nothing can be hidden: take another --split or more data"
+        )
+    TRANSACTIONS.read(root, connect())  # checks columns and dtypes
+    names = ["basket_id", "week", "customer_id", "store_id", "store_format", "store_region", "product_id"]
+    rows = pq.read_table(root / TRANSACTIONS.path, columns=names, read_dictionary=[n for n in names if n != "week"])
+    rows = rows.combine_chunks().unify_dictionaries()
+    baskets, customers, stores = (_codes(rows[name]) for name in ("basket_id", "customer_id", "store_id"))
+    purchases = Purchases.from_rows(
+        basket=baskets.codes,
+        week=rows["week"].to_numpy(),
+        customer=customers.codes,
+        store=stores.codes,
+        product=_product_rows(rows["product_id"], vocabulary),
+    )
+    # `from_rows` numbers baskets by their code, and codes are numbered from 0 without a gap
+    index = pc.index_in(pa.array(samples.columns["basket_id"], pa.string()), value_set=baskets.names).to_numpy()
+    hidden = hide(
+        samples.starts,
+        samples.products,
+        samples.columns["n_products"],
+        samples.columns["week"],
+        purchases.customer[index],
+        purchases.store[index],
+        vocabulary.size,
+    )
+    return Protocol(samples, hidden, purchases, _store_groups(rows, stores))
+
+
+@dataclass(frozen=True)
+class _Coded:
+    codes: np.ndarray  # int64, −1 null
+    names: pa.Array
+
+
+def _codes(column: pa.ChunkedArray) -> _Coded:
+    encoded = column.combine_chunks()
+    if isinstance(encoded, pa.ChunkedArray):
+        encoded = encoded.chunk(0)
+    return _Coded(encoded.indices.fill_null(-1).to_numpy().astype(np.int64), encoded.dictionary)
+
+
+def _product_rows(column: pa.ChunkedArray, vocabulary: Vocabulary) -> np.ndarray:
+    coded = _codes(column)
+    return vocabulary.rows(coded.names.to_pylist())[coded.codes]
+
+
+def _store_groups(rows: pa.Table, stores: _Coded) -> np.ndarray:
+    kind = _codes(rows["store_format"]).codes * 10_000 + _codes(rows["store_region"]).codes
+    groups = np.zeros(len(stores.names), dtype=np.int64)
+    groups[stores.codes] = np.unique(kind, return_inverse=True)[1]
+    return groups

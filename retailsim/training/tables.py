@@ -1,0 +1,38 @@
+"""The cached tensors, as the model needs them."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from retailsim.artifacts import (
+    CUSTOMER_CACHE,
+    LAST_PRICE_CACHE,
+    PRICE_CACHE,
+    PRODUCT_CACHE,
+    STORE_CACHE,
+)
+from retailsim.model.lookup import Tables
+from retailsim.reading import load_calendar
+from retailsim.storage import Array
+from retailsim.tensor_preparation.t3_time import day_table, hour_table, recency_table
+from retailsim.tensor_preparation.t6_trip import trip_tables
+
+
+def load_tables(root: Path) -> Tables:
+    """The six tensors' tables under data root `root`, in memory."""
+
+    def tensor(array: Array) -> torch.Tensor:
+        return torch.from_numpy(np.array(array.read(root)))
+
+    return Tables(
+        customer=tensor(CUSTOMER_CACHE),
+        store=tensor(STORE_CACHE),
+        product=tensor(PRODUCT_CACHE),
+        price=tensor(PRICE_CACHE),
+        last_price=tensor(LAST_PRICE_CACHE),
+        day=torch.from_numpy(day_table(load_calendar(root))),
+        hour=torch.from_numpy(hour_table()),
+        recency=torch.from_numpy(recency_table()),
+        trip=tuple(torch.from_numpy(table) for table in trip_tables()),
+    )

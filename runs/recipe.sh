@@ -1,0 +1,56 @@
+#!/usr/bin/env bash
+# The founding document's "Complete Training Recipe", commands 1-7, on any source.
+#
+#   runs/recipe.sh [INPUT] [NROWS] [EPOCHS] [PRESET] [DATA_DIR] [CHECKPOINT_DIR]
+#
+# Each argument may also be given as an environment variable of that name (make recipe NROWS=all). Left out:
+#   INPUT           raw_data      CSV or Parquet file, or folder of weekly files
+#   NROWS           10000         rows to take, as whole customers; "all" takes every row
+#   EPOCHS          20            epochs; below 9 the warm-up and fine-tuning phases shrink with them
+#   PRESET          full          tiny (seconds), small (laptop), full (the document's)
+#   DATA_DIR        data          root of everything that the stages write
+#   CHECKPOINT_DIR  checkpoints   where the model goes
+#   PYTHON          .venv/bin/python where there is one, else python
+#
+#   runs/recipe.sh raw_data all 20 small        all rows, laptop
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+input=${1:-${INPUT:-raw_data}}
+nrows=${2:-${NROWS:-10000}}
+epochs=${3:-${EPOCHS:-20}}
+preset=${4:-${PRESET:-full}}
+data_dir=${5:-${DATA_DIR:-data}}
+checkpoint_dir=${6:-${CHECKPOINT_DIR:-checkpoints}}
+[ -x .venv/bin/python ] && default_python=.venv/bin/python || default_python=python
+python=${PYTHON:-$default_python}
+
+take=()
+[ "$nrows" = all ] || take=(--nrows "$nrows")
+# Warm-up (3 epochs) and fine-tuning (5) would leave a short run no main phase: there they take one epoch each, or none.
+phases=()
+if [ "$epochs" -lt 9 ]; then
+  edge=$((epochs > 2 ? 1 : 0))
+  phases=(--warmup-epochs "$edge" --finetune-epochs "$edge")
+fi
+
+step() {
+  printf '\n$ python -m %s\n' "$*"
+  "$python" -m "$@"
+}
+
+# 1. Data pipeline
+step src.data_pipeline.run_pipeline --input "$input" ${take[@]+"${take[@]}"} --data-dir "$data_dir"
+# 2. Feature engineering
+step src.feature_engineering.run_feature_engineering ${take[@]+"${take[@]}"} --data-dir "$data_dir"
+# 3. Tensor preparation
+step src.tensor_preparation.run_tensor_preparation --data-dir "$data_dir"
+# 4. Training samples
+step src.training.prepare_samples --data-dir "$data_dir"
+# 5. Tensor cache
+step src.training.prepare_tensor_cache --data-dir "$data_dir"
+# 6. Train
+step src.training.train --epochs "$epochs" --batch-size 256 ${phases[@]+"${phases[@]}"} --preset "$preset" \
+  --data-dir "$data_dir" --checkpoint-dir "$checkpoint_dir"
+# 7. Evaluate
+step src.training.evaluate "$checkpoint_dir/best_model.pt" --detailed --data-dir "$data_dir"

@@ -1,0 +1,167 @@
+"""Stage 1: actual and regular prices, promotions, imputation, quality."""
+
+import ibis
+import pytest
+
+from retailsim.artifacts import PRICES, TRANSACTIONS
+from retailsim.data_pipeline.unit_prices import derive_prices
+from retailsim.storage import connect
+
+KEYS = ["product_id", "store_id", "week"]
+
+
+def derived(transactions):
+    return derive_prices(transactions).to_pyarrow().sort_by([(key, "ascending") for key in KEYS]).to_pylist()
+
+
+def weekly(prices, first=1, **constants):
+    """One sale a week from week `first` at each of `prices`."""
+    return [
+        {"basket_id": f"b{week}{constants.get('store_id', '')}", "week": week, "spend": price, **constants}
+        for week, price in enumerate(prices, start=first)
+    ]
+
+
+def column(rows, name, **where):
+    return [row[name] for row in rows if all(row[key] == value for key, value in where.items())]
+
+
+def test_a_row_holds_the_median_unit_price_of_its_product_store_and_week(receipts):  # C7
+    rows = [
+        {"basket_id": "b1", "spend": 2.00},
+        {"basket_id": "b2", "spend": 6.30, "quantity": 3},
+        {"basket_id": "b3", "spend": 5.00, "quantity": 2},
+        {"basket_id": "b4", "spend": 0.00},
+        {"basket_id": "b5", "spend": 1.80, "store_id": "s2"},
+    ]
+    common = {
+        "product_id": "A",
+        "week": 1,
+        "base_price": 1.95,
+        "is_promotion": False,
+        "imputed_from": "product-store-week",
+    }
+    assert derived(receipts(rows)) == [  # base in the first week: the chain's price, between the two stores'
+        {**common, "store_id": "s1", "actual_price": 2.1, "discount": 0.0, "quality": "good", "n_sales": 3},
+        {**common, "store_id": "s2", "actual_price": 1.8, "discount": 0.076923, "quality": "few-sales", "n_sales": 1},
+    ]
+
+
+def test_a_planted_promotion_is_found_and_leaves_the_base_where_it_was(receipts):
+    rows = derived(receipts(weekly([2.00] * 8 + [1.50] * 3 + [2.00] * 4)))
+    assert column(rows, "base_price") == [2.0] * 15
+    assert column(rows, "is_promotion") == [False] * 8 + [True] * 3 + [False] * 4
+    assert column(rows, "discount") == [0.0] * 8 + [0.25] * 3 + [0.0] * 4
+
+
+def test_a_promotion_is_found_in_a_store_that_rarely_sells_the_product(receipts):
+    chain = [row for store in ("s1", "s2", "s3") for row in weekly([2.00] * 12, store_id=store)]
+    rows = derived(receipts([*chain, *weekly([1.60], first=12, store_id="s4")]))
+    assert [(row["base_price"], row["is_promotion"]) for row in rows if row["store_id"] == "s4"] == [(2.0, True)]
+    assert not any(column(rows, "is_promotion", store_id="s1"))
+
+
+def test_the_base_follows_a_lasting_change_after_seven_weeks(receipts):
+    rows = derived(receipts(weekly([2.00] * 10 + [3.00] * 10)))
+    assert column(rows, "base_price") == [2.0] * 17 + [3.0] * 3
+
+
+def test_light_bags_of_loose_goods_are_no_promotion(receipts):
+    weights = [1.0, 0.7, 1.3, 0.9, 0.6, 1.2, 1.1, 0.75, 1.4, 0.8]
+    rows = derived(receipts(weekly([2 * weight for weight in weights])))
+    assert max(column(rows, "discount")) > 0.3
+    assert not any(column(rows, "is_promotion"))
+
+
+def test_pennies_for_hundreds_keep_their_price(receipts):
+    rows = [{"spend": 2.00, "quantity": 300}, {"week": 2, "spend": 0.04, "quantity": 4}]
+    assert column(derived(receipts(rows)), "actual_price") == [0.006667, 0.01]
+
+
+def test_a_missing_price_comes_from_the_store_then_its_region_then_the_chain(receipts):
+    free = {"spend": 0.0}
+    rows = [
+        {"week": 1, "store_id": "s1", "spend": 2.00},
+        {"week": 2, "store_id": "s1", **free},
+        {"week": 2, "store_id": "s2", **free},
+        {"week": 2, "store_id": "s3", "spend": 2.20},
+        {"week": 3, "store_id": "s4", "store_region": "S", **free},
+        {"week": 1, "product_id": "never sold", **free},
+    ]
+    told = [
+        tuple(row[name] for name in (*KEYS, "actual_price", "base_price", "imputed_from", "quality", "n_sales"))
+        for row in derived(receipts([{**row, "basket_id": str(number)} for number, row in enumerate(rows)]))
+        if row["quality"] == "imputed"
+    ]
+    assert told == [
+        ("A", "s1", 2, 2.0, 2.0, "product-store", "imputed", 0),
+        ("A", "s2", 2, 2.2, 2.0, "product-region-week", "imputed", 0),
+        ("A", "s4", 3, 2.2, 2.1, "product-chain", "imputed", 0),
+        ("never sold", "s1", 1, None, None, None, "imputed", 0),
+    ]
+
+
+def test_a_price_far_off_the_base_is_suspect_and_replaced(receipts):
+    rows = derived(receipts([*weekly([1.00] * 8), {"week": 9, "spend": 1.00, "quantity": 100}]))
+    assert rows[-1] == {
+        "product_id": "A", "store_id": "s1", "week": 9, "actual_price": 1.0, "base_price": 1.0, "discount": 0.0,
+        "is_promotion": False, "imputed_from": "product-store", "quality": "suspect", "n_sales": 0,
+    }  # fmt: skip
+
+
+def test_a_cheap_format_is_no_promotion(receipts):
+    rows = []
+    for product, price in (("A", 1.00), ("B", 2.00), ("C", 4.00)):
+        for store in ("s1", "s2", "s3"):
+            rows += weekly([price] * 10, product_id=product, store_id=store)
+        first = 10 if product == "A" else 1  # the discounter lists A in week 10 only, B and C always
+        rows += weekly([price * 0.8] * (11 - first), first, product_id=product, store_id="s4", store_format="XLS")
+    rows = derived(receipts(rows))
+    assert column(rows, "base_price", product_id="A", store_id="s4") == [0.8]
+    assert set(column(rows, "base_price", store_id="s1")) == {1.0, 2.0, 4.0}
+    assert column(rows, "base_price", product_id="B", store_id="s4") == [1.6] * 10
+    assert not any(column(rows, "is_promotion"))
+
+
+def test_there_is_one_row_per_product_store_and_week(receipts, busy_rows):
+    table = derive_prices(receipts(busy_rows))
+    assert table.schema() == PRICES.schema
+    rows = derived(receipts(busy_rows))
+    assert [tuple(row[key] for key in KEYS) for row in rows] == sorted(
+        {tuple(row[key] for key in KEYS) for row in busy_rows}
+    )
+    assert {row["quality"] for row in rows} == {"good", "few-sales", "imputed"}
+
+
+def test_a_week_changes_neither_earlier_rows_nor_its_own_base(receipts, busy_rows):  # C19
+    week = 15
+    changed = [
+        row if row["week"] < week else {**row, "spend": row["spend"] * 3, "store_format": "MS"} for row in busy_rows
+    ]
+    before, after = derived(receipts(busy_rows)), derived(receipts(changed))
+    assert [row for row in before if row["week"] < week] == [row for row in after if row["week"] < week]
+    sold = {row["product_id"] for row in busy_rows if row["week"] < week and row["spend"]}
+    here = [
+        (old, new) for old, new in zip(before, after, strict=True) if old["week"] == week and old["product_id"] in sold
+    ]
+    assert here and any(old["actual_price"] != new["actual_price"] for old, new in here)
+    # A format without a past stands at the chain's level, so only rows that keep their format are asked.
+    kept = [row if row["week"] < week else {**row, "spend": row["spend"] * 3} for row in busy_rows]
+    after = derived(receipts(kept))
+    here = [
+        (old, new) for old, new in zip(before, after, strict=True) if old["week"] == week and old["product_id"] in sold
+    ]
+    assert [old["base_price"] for old, _ in here] == [new["base_price"] for _, new in here]
+
+
+def test_row_order_leaves_the_file_as_it_is(receipts, busy_rows, tmp_path):  # C40
+    for name, rows in (("one", busy_rows), ("other", busy_rows[::-1]), ("again", busy_rows)):
+        PRICES.write(tmp_path / name, derive_prices(receipts(rows)), connect(), KEYS)
+    one, other, again = ((tmp_path / name / PRICES.path).read_bytes() for name in ("one", "other", "again"))
+    assert one == other == again
+
+
+def test_the_stage_compiles_for_spark():  # C38
+    pytest.importorskip("pyspark")
+    sql = ibis.pyspark.compile(derive_prices(ibis.table(TRANSACTIONS.schema, name="transactions")))
+    assert "RANGE BETWEEN 13 PRECEDING AND 1 PRECEDING" in sql

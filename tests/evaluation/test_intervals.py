@@ -1,0 +1,71 @@
+import numpy as np
+import pytest
+
+from retailsim.evaluation.intervals import interval, interval_of_difference, replicate_means, units_of
+
+MISS = 100.0
+
+
+def _shop(generator, customers, baskets=20, truth=0.3):
+    """Ranks of `customers` who are each easy or hard: hits cluster by customer."""
+    ease = generator.beta(truth * 4, (1 - truth) * 4, customers)
+    units = np.repeat(np.arange(customers), baskets)
+    return np.where(generator.random(len(units)) < ease[units], 1.0, MISS), units
+
+
+def test_units_are_customers_and_single_anonymous_baskets():  # C32
+    customer = np.array([7, -1, 7, -1, -1, 3])
+    basket = np.array([0, 1, 2, 7, 7, 3])
+    units = units_of(customer, basket)
+    assert units[0] == units[2] and units[3] == units[4]
+    assert len({units[0], units[1], units[3], units[5]}) == 4 == units.max() + 1
+
+
+def test_interval_covers_the_truth_about_as_often_as_it_says():
+    generator = np.random.default_rng(0)
+    covered = 0
+    for seed in range(200):
+        low, high = interval(*_shop(generator, 150), "top1", seed, replicates=300)
+        covered += low <= 0.3 <= high
+    assert 0.89 <= covered / 200 <= 0.99
+
+
+def test_drawing_hidden_products_instead_of_customers_is_too_sure():
+    ranks, units = _shop(np.random.default_rng(1), 150)
+    by_customer = interval(ranks, units, "top1", seed=0)
+    by_product = interval(ranks, np.arange(len(ranks)), "top1", seed=0)
+    assert np.diff(by_customer)[0] > 1.5 * np.diff(by_product)[0]
+
+
+def test_interval_shrinks_with_the_root_of_n():
+    generator = np.random.default_rng(2)
+    small, large = (np.diff(interval(*_shop(generator, n), "mrr", seed=0))[0] for n in (200, 3200))
+    assert small / large == pytest.approx(4, rel=0.25)
+
+
+def test_same_seed_same_interval():  # C40
+    ranks, units = _shop(np.random.default_rng(3), 50)
+    assert interval(ranks, units, "ndcg10", seed=5) == interval(ranks, units, "ndcg10", seed=5)
+    assert interval(ranks, units, "ndcg10", seed=5) != interval(ranks, units, "ndcg10", seed=6)
+
+
+def test_a_constant_has_no_width_and_nobody_has_no_interval():
+    units = np.array([0, 0, 2])
+    assert interval(np.array([2.0, 2.0, 2.0]), units, "mrr", seed=0) == (0.5, 0.5)
+    with pytest.raises(ValueError, match="no hidden products"):
+        interval(np.array([]), np.array([], dtype=int), "mrr", seed=0)
+
+
+def test_replicates_average_to_the_mean():
+    ranks, units = _shop(np.random.default_rng(4), 400)
+    means = replicate_means(1 / ranks, units, np.random.default_rng(0), 2000)
+    assert means.mean() == pytest.approx((1 / ranks).mean(), rel=0.01)
+
+
+def test_a_paired_difference_is_seen_where_two_intervals_overlap():
+    generator = np.random.default_rng(5)
+    ranks, units = _shop(generator, 150)
+    others = np.where((ranks == 1) & (generator.random(len(ranks)) < 0.1), MISS, ranks)  # loses a tenth of the hits
+    assert interval(others, units, "top1", seed=0)[1] > interval(ranks, units, "top1", seed=0)[0]
+    assert interval_of_difference(ranks, others, units, "top1", seed=0)[0] > 0
+    assert interval_of_difference(ranks, ranks, units, "top1", seed=0) == (0, 0)

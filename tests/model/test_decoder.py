@@ -1,0 +1,60 @@
+"""C16: causal self-attention, cross-attention to the whole encoder output, no place without a number."""
+
+import math
+
+import torch
+
+from retailsim.config import PRESETS
+from retailsim.model.decoder import CrossAttention, DecoderLayer, SelfAttention, attend
+
+CONFIG = PRESETS["tiny"].model
+NONE_PADDED = torch.zeros(1, 6, dtype=torch.bool)
+
+
+def states(seed: int, length: int = 6) -> torch.Tensor:
+    return torch.randn(1, length, CONFIG.width, generator=torch.Generator().manual_seed(seed))
+
+
+def test_self_attention_sees_no_later_place():
+    attention = SelfAttention(CONFIG)
+    x = states(0).requires_grad_()
+    sees = torch.stack(
+        [
+            torch.autograd.grad(attention(x, NONE_PADDED)[0, place].square().sum(), x)[0][0].norm(dim=-1) > 0
+            for place in range(6)
+        ]
+    )
+    assert torch.equal(sees, torch.ones(6, 6, dtype=torch.bool).tril())
+
+
+def test_cross_attention_sees_all_real_places():
+    attention = CrossAttention(CONFIG)
+    memory = states(1).requires_grad_()
+    is_padding = torch.tensor([[False, False, False, False, True, True]])
+    for place in range(6):
+        result = attention(states(0), memory, is_padding)[0, place].square().sum()
+        (gradient,) = torch.autograd.grad(result, memory)
+        assert (gradient[0].norm(dim=-1) > 0).tolist() == [True, True, True, True, False, False]
+
+
+def test_attention_by_hand():
+    """One head of width 1: weights e^(qk) over the visible keys."""
+    queries, keys, values = (torch.tensor(v).view(1, 2, 1) for v in ([1.0, 2.0], [0.0, 1.0], [10.0, 20.0]))
+    is_visible = torch.tensor([[True, False], [True, True]]).view(1, 1, 2, 2)
+    second = (10 + 20 * math.exp(2)) / (1 + math.exp(2))
+    torch.testing.assert_close(attend(queries, keys, values, is_visible, 1).flatten(), torch.tensor([10.0, second]))
+
+
+def test_a_basket_of_padding_gives_numbers():
+    """Position 0 is always there, so no row of the attention is empty."""
+    is_padding = torch.tensor([[False] + [True] * 5])
+    assert DecoderLayer(CONFIG)(states(0), states(1), is_padding).isfinite().all()
+
+
+def test_chosen_rows_are_those_of_the_whole():
+    layer = DecoderLayer(CONFIG).eval()
+    x, memory = (torch.cat([states(s), states(s + 1)]) for s in (0, 2))
+    is_padding = NONE_PADDED.expand(2, -1)
+    rows = torch.tensor([7, 0, 4])
+    whole = layer(x, memory, is_padding).flatten(0, 1)
+    torch.testing.assert_close(layer(x, memory, is_padding, rows), whole[rows])

@@ -1,0 +1,61 @@
+"""Raw rows as published, typed by hand: one good row, and what a test changes of it."""
+
+from collections.abc import Callable
+
+import ibis
+import ibis.expr.types as ir
+import pytest
+
+from retailsim.sources.schema import SPELLINGS
+from retailsim.storage import connect
+
+PUBLISHED = {
+    "SHOP_WEEK": "200607",
+    "SHOP_DATE": "20060413",
+    "SHOP_WEEKDAY": "5",
+    "SHOP_HOUR": "14",
+    "QUANTITY": "2",
+    "SPEND": "1.90",
+    "PROD_CODE": "PRD0900001",
+    "PROD_CODE_10": "CL00001",
+    "PROD_CODE_20": "DEP00001",
+    "PROD_CODE_30": "G00001",
+    "PROD_CODE_40": "D00001",
+    "CUST_CODE": "CUST0000000001",
+    "seg_1": "CT",
+    "seg_2": "BU",
+    "BASKET_ID": "994100100532897",
+    "BASKET_SIZE": "L",
+    "BASKET_PRICE_SENSITIVITY": "MM",
+    "BASKET_TYPE": "Top Up",
+    "BASKET_DOMINANT_MISSION": "Fresh",
+    "STORE_CODE": "STORE00001",
+    "STORE_FORMAT": "LS",
+    "STORE_REGION": "E02",
+}
+
+
+@pytest.fixture
+def engine() -> ibis.BaseBackend:
+    return connect()
+
+
+@pytest.fixture
+def published() -> Callable[..., dict[str, str]]:
+    """A raw row under the published names, with changes."""
+    return lambda **changes: {**PUBLISHED, **changes}
+
+
+@pytest.fixture
+def text() -> Callable[..., ir.Table]:
+    """Rows of text under our names, as `read_transactions` gives them: one per dictionary of changes."""
+    good = {
+        name: next(PUBLISHED[spelling] for spelling in spellings if spelling in PUBLISHED)
+        for name, spellings in SPELLINGS.items()
+    }
+    schema = ibis.schema({"file": "string", **dict.fromkeys(SPELLINGS, "string")})
+
+    def table(*changes: dict[str, str | None]) -> ir.Table:
+        return ibis.memtable([{"file": "transactions.csv", **good, **change} for change in changes], schema=schema)
+
+    return table

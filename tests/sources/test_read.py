@@ -1,0 +1,206 @@
+"""C1, C4: one CSV, a folder of weekly files and Parquet give the same rows; what cannot be read is said in a sentence."""
+
+import csv
+import gzip
+import io
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from retailsim.errors import UserError
+from retailsim.sources.read import read_transactions, source_files
+from retailsim.sources.schema import SPELLINGS
+from retailsim.sources.validate import refuse_unparsable
+
+
+@pytest.fixture
+def weeks(published):
+    """Two weeks of raw rows: a quoted comma, a missing customer, a basket id of 15 digits."""
+    return {
+        "200607": [
+            published(),
+            published(PROD_CODE="PRD0900002", CUST_CODE="", seg_1="", BASKET_ID="994100100532898"),
+        ],
+        "200608": [published(SHOP_WEEK="200608", SHOP_DATE="20060420", BASKET_TYPE="Full, Shop")],
+    }
+
+
+def as_csv(rows, rename=None, quoting=csv.QUOTE_MINIMAL):
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, quoting=quoting, lineterminator="\n")
+    writer.writerow([(rename or {}).get(name, name) for name in rows[0]])
+    writer.writerows(row.values() for row in rows)
+    return buffer.getvalue().encode()
+
+
+def zstd(data: bytes, path: Path) -> None:
+    """DuckDB's own writer compresses; the bytes inside are a CSV like the others."""
+    plain = path.with_suffix(".plain")
+    plain.write_bytes(data)
+    duckdb.sql(
+        f"COPY (FROM read_csv('{plain}', all_varchar=true, header=true)) TO '{path}' (FORMAT csv, COMPRESSION zstd, HEADER)"
+    )
+    plain.unlink()
+
+
+def read(source, engine):
+    table = read_transactions(source, engine)
+    assert set(table.schema().types) == {table.schema()["file"]}  # C3: all text, whatever the format's types
+    rows = engine.to_pyarrow(table.drop("file")).to_pylist()
+    return sorted(rows, key=lambda row: (row["date"], row["product_id"]))
+
+
+def test_every_form_gives_the_same_rows(weeks, engine, tmp_path):  # C1
+    every = [row for rows in weeks.values() for row in rows]
+    (tmp_path / "one.csv").write_bytes(as_csv(every))
+    expected = read(tmp_path / "one.csv", engine)
+    assert [row["basket_id"] for row in expected] == ["994100100532897", "994100100532898", "994100100532897"]
+    assert [row["customer_id"] for row in expected] == ["CUST0000000001", None, "CUST0000000001"]
+    assert [row["mission_type"] for row in expected] == ["Top Up", "Top Up", "Full, Shop"]
+    assert expected[0] == {
+        "basket_id": "994100100532897", "shop_week": "200607", "date": "20060413", "hour": "14",
+        "product_id": "PRD0900001", "hierarchy_10": "CL00001", "hierarchy_20": "DEP00001",
+        "hierarchy_30": "G00001", "hierarchy_40": "D00001", "customer_id": "CUST0000000001",
+        "price_segment": "CT", "lifestage": "BU", "store_id": "STORE00001", "store_format": "LS",
+        "store_region": "E02", "quantity": "2", "spend": "1.90", "mission_type": "Top Up",
+        "mission_focus": "Fresh", "price_sensitivity": "MM", "basket_size": "L",
+    }  # fmt: skip
+    writers = {
+        ".csv": lambda data, path: path.write_bytes(data),
+        ".csv.gz": lambda data, path: path.write_bytes(gzip.compress(data)),
+        ".csv.zst": zstd,
+    }
+    for suffix, write in writers.items():
+        folder = tmp_path / suffix[1:].replace(".", "_")
+        folder.mkdir()
+        (folder / "time.csv").write_text("shop_week,date_from,date_to\n200607,20060410,20060416\n")
+        for week, rows in weeks.items():
+            write(as_csv(rows), folder / f"transactions_{week}{suffix}")
+        assert read(folder, engine) == expected, suffix
+
+
+def test_parquet_with_its_own_types_gives_the_same_rows(weeks, engine, tmp_path):  # C1
+    every = [row for rows in weeks.values() for row in rows]
+    (tmp_path / "one.csv").write_bytes(as_csv(every))
+    types = "SHOP_HOUR::INT AS SHOP_HOUR, QUANTITY::INT AS QUANTITY, SPEND::DOUBLE AS SPEND, BASKET_ID::BIGINT AS BASKET_ID"
+    duckdb.sql(
+        f"COPY (SELECT * REPLACE ({types}) FROM read_csv('{tmp_path / 'one.csv'}', all_varchar=true, header=true)) "
+        f"TO '{tmp_path / 'one.parquet'}'"
+    )
+    found = read(tmp_path / "one.parquet", engine)
+    expected = [{**row, "spend": "1.9"} for row in read(tmp_path / "one.csv", engine)]  # 1.90 as a float
+    assert found == expected
+
+
+def test_both_spellings_of_the_segments(weeks, engine, tmp_path):  # C1
+    (tmp_path / "short.csv").write_bytes(as_csv(weeks["200607"]))
+    long = {"seg_1": "CUST_PRICE_SENSITIVITY", "seg_2": "CUST_LIFESTAGE"}
+    (tmp_path / "long.csv").write_bytes(as_csv(weeks["200607"], rename=long))
+    assert read(tmp_path / "short.csv", engine) == read(tmp_path / "long.csv", engine)
+
+
+def test_columns_go_by_name_in_each_file(weeks, engine, tmp_path):  # C1
+    first, second = weeks.values()
+    (tmp_path / "transactions_200607.csv").write_bytes(as_csv(first))
+    turned = [dict(reversed(row.items())) | {"NOTE": "not ours"} for row in second]
+    (tmp_path / "transactions_200608.csv").write_bytes(as_csv(turned))
+    table = read_transactions(tmp_path, engine)
+    found = engine.to_pyarrow(table.select("file", "date").distinct().order_by("file")).to_pylist()
+    assert found == [
+        {"file": "transactions_200607.csv", "date": "20060413"},
+        {"file": "transactions_200608.csv", "date": "20060420"},
+    ]
+
+
+def test_quoted_empties_are_null_even_when_quotes_come_late(published, engine, tmp_path):  # C3
+    plain = as_csv([published()] * 21_000)  # more rows than an engine looks at to guess the quotes
+    late = as_csv([published(CUST_CODE="", seg_1="", BASKET_ID="1", SPEND=" 1.90 ")], quoting=csv.QUOTE_ALL)
+    (tmp_path / "late.csv").write_bytes(plain + late.split(b"\n", 1)[1])
+    table = read_transactions(tmp_path / "late.csv", engine)
+    (row,) = engine.to_pyarrow(table.filter(table.basket_id == "1")).to_pylist()
+    assert (row["customer_id"], row["price_segment"], row["spend"]) == (None, None, "1.90")
+
+
+def refusal(source, engine):
+    with pytest.raises(UserError) as caught:
+        refuse_unparsable(read_transactions(source, engine))
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+def test_a_missing_source_is_named_with_the_flag_and_the_command(engine, tmp_path):  # C39
+    message = refusal(tmp_path / "raw_data", engine)
+    assert str(tmp_path / "raw_data") in message and "--input" in message and "retailsim make-data" in message
+
+
+def test_a_folder_without_transactions(engine, tmp_path):  # C39
+    (tmp_path / "time.csv").write_text("shop_week\n")
+    message = refusal(tmp_path, engine)
+    assert f"{tmp_path} holds no transactions" in message and "--input" in message
+
+
+def test_a_file_of_another_kind(engine, tmp_path):  # C39
+    (tmp_path / "rows.xlsx").write_bytes(b"PK")
+    assert ".parquet" in refusal(tmp_path / "rows.xlsx", engine)
+
+
+def test_an_empty_file(weeks, engine, tmp_path):  # C4
+    (tmp_path / "transactions_200607.csv").write_bytes(as_csv(weeks["200607"]))
+    (tmp_path / "transactions_200608.csv").touch()
+    assert f"{tmp_path / 'transactions_200608.csv'} is empty" in refusal(tmp_path, engine)
+
+
+def test_the_same_week_twice(weeks, engine, tmp_path):  # C4: its rows would be summed as if bought twice
+    data = as_csv(weeks["200607"])
+    (tmp_path / "transactions_200607.csv").write_bytes(data)
+    (tmp_path / "transactions_200607.csv.gz").write_bytes(gzip.compress(data))
+    message = refusal(tmp_path, engine)
+    assert "transactions_200607.csv.gz and transactions_200607.csv" in message and "twice" in message
+    (tmp_path / "transactions_200607.csv.gz").rename(tmp_path / "transactions_2007.08.csv.gz")
+    (tmp_path / "transactions_200607.csv").rename(tmp_path / "transactions_2007.09.csv")
+    assert len(source_files(tmp_path)) == 2
+
+
+def test_a_missing_column(weeks, engine, tmp_path):  # C4
+    rows = [{name: value for name, value in row.items() if name != "SPEND"} for row in weeks["200607"]]
+    (tmp_path / "a.csv").write_bytes(as_csv(rows))
+    message = refusal(tmp_path / "a.csv", engine)
+    assert f"{tmp_path / 'a.csv'} has no column SPEND" in message and "--input" in message
+
+
+def test_a_missing_segment_column_is_named_in_both_spellings(weeks, engine, tmp_path):  # C4
+    (tmp_path / "a.csv").write_bytes(as_csv(weeks["200607"], rename={"seg_2": "seg_3"}))
+    assert "no column CUST_LIFESTAGE or seg_2" in refusal(tmp_path / "a.csv", engine)
+
+
+def test_a_header_without_rows(weeks, engine, tmp_path):  # C4
+    (tmp_path / "a.csv").write_bytes(as_csv(weeks["200607"]).split(b"\n")[0] + b"\n")
+    assert "holds no row" in refusal(tmp_path / "a.csv", engine)
+
+
+@pytest.fixture
+def long_csv(published):
+    """More rows than an engine reads to guess the form of a file, so that damage behind them shows late."""
+    return as_csv([published(PROD_CODE=f"PRD{i:07d}") for i in range(25_000)])
+
+
+def damages(data: bytes) -> dict[str, tuple[str, bytes]]:
+    lines = data.splitlines(keepends=True)
+    return {
+        "cut off in a row": ("a.csv", data[:-60]),
+        "cut off when packed": ("a.csv.gz", gzip.compress(data)[:-1000]),
+        "not packed at all": ("a.csv.gz", b"hello"),
+        "another encoding": ("a.csv", data + lines[-1].replace(b"Fresh", "Café".encode("latin-1"))),
+        "an open quote": ("a.csv", data + lines[-1].replace(b"Fresh", b'"Fresh')),
+        "no Parquet": ("a.parquet", b"PAR1 and nothing more"),
+    }
+
+
+@pytest.mark.parametrize("damage", damages(b"x\n"))
+def test_a_damaged_file_is_named(long_csv, damage, engine, tmp_path):  # C4: no stack trace from the engine
+    name, data = damages(long_csv)[damage]
+    (tmp_path / name).write_bytes(data)
+    message = refusal(tmp_path / name, engine)
+    assert str(tmp_path / name) in message and "cannot be read" in message and "fetch it again" in message
