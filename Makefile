@@ -4,7 +4,6 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
-INSTALLED_SPARK := .venv/.installed-spark
 
 .PHONY: help setup demo test test-long test-all lint format docs recipe bench clean
 
@@ -26,10 +25,6 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[dev]"
 	touch $@
 
-$(INSTALLED_SPARK): $(INSTALLED)
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[dev,spark]"
-	touch $@
-
 demo: setup
 	runs/demo.sh
 
@@ -37,14 +32,10 @@ test: setup
 	$(BIN)/python -m pytest
 
 test-long: setup
-	@if command -v java >/dev/null; then \
-		$(MAKE) --no-print-directory $(INSTALLED_SPARK) && $(BIN)/python -m pytest -m "(slow or spark) and not gpu"; \
-	else \
-		echo "no Java here: the tests marked spark are left out"; \
-		$(BIN)/python -m pytest -m "slow and not spark and not gpu"; \
-	fi
+	@$(if $(shell command -v java),:,echo "no Java here: the tests marked spark are left out")
+	$(BIN)/python -m pytest -m "(slow $(if $(shell command -v java),or spark,and not spark)) and not gpu"
 
-test-all: $(INSTALLED_SPARK)
+test-all: setup
 	$(BIN)/python -m pytest -m "not gpu"
 
 lint: setup

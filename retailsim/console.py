@@ -110,7 +110,8 @@ def _refuse(sentence: str) -> int:
 def _spelling(command: Callable[..., Any]) -> str:
     """How the user called `command`: as a module of its own, or as a verb of `retailsim`."""
     if command.__module__ == "__main__":
-        return f"python -m {sys.modules['__main__'].__spec__.name}"  # type: ignore[union-attr]
+        spec = sys.modules["__main__"].__spec__
+        return f"python -m {spec.name}" if spec else f"python {sys.argv[0]}"
     return f"retailsim {command.__module__.split('.')[-1].replace('_', '-')}"
 
 

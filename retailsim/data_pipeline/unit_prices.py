@@ -24,7 +24,7 @@ WINDOW = 13  # weeks, a quarter: long against a promotion of 2–3 weeks, short 
 OWN_WEEKS = 7  # a promotion of three weeks cannot move the median of seven weekly prices
 PROMOTION = 0.1  # the smallest reduction that retailers put on a shelf label; rounding to the penny stays below it
 REPEAT = 0.01  # a price that moved less than this was repeated; wider, and narrow weights would pass for a shelf price
-STICKY = 0.5  # real products repeat their store's last price nearly always, or seldom (sold by weight): none is between
+STICKY = 0.5  # real products repeat their store's last price nearly always, or seldom (sold by weight)
 SUSPECT_FACTOR = 5.0  # no promotion takes four fifths off; a wrong quantity or a misplaced decimal point does
 SUSPECT_WEEKS = 3  # weekly prices that a base needs before it may call another price wrong
 DECIMALS = 6  # of a unit price: loose goods cost thousandths of a pound, float noise begins at the 15th place
@@ -79,10 +79,11 @@ def with_base_prices(own: ir.Table) -> ir.Table:
 
 
 def format_levels(own: ir.Table) -> ir.Table:
-    """One row per store format and week: `level`, its prices over the chain's, and `usual_level` of the 13 weeks before.
+    """One row per store format and week: `level`, its prices over the chain's, and `usual_level`, that of 13 weeks.
 
     The level is the median over products of the format's price over the product's price in all formats, so neither
-    the assortment of a format nor its promotions move it. `usual_level` is 1 where the format has no earlier week.
+    the assortment of a format nor its promotions move it. `usual_level` is the median level of the 13 weeks before,
+    1 where the format has none.
     """
     chain = own.group_by("product_id", "week").agg(chain_price=own.price.median())
     by_format = own.group_by("product_id", "store_format", "week").agg(price=own.price.median())

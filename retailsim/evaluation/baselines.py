@@ -1,7 +1,7 @@
 """What a model has to beat on the same hidden products: popularity and personal frequency (SPEC C33).
 
-All are shares of baskets with a product, so that they can be added. What is fitted is fitted on weeks ≤ fit_end; what is
-looked up for a basket of week W comes from weeks ≤ W − 1.
+All are shares of baskets with a product, so that they can be added. What is fitted is fitted on weeks ≤ fit_end; what
+is looked up for a basket of week W comes from weeks ≤ W − 1. What goes with the visible products: `companions`.
 """
 
 from typing import Protocol

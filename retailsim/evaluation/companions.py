@@ -42,7 +42,7 @@ class Ease:
     """EASE (Steck 2019, eq. 8) on baskets, with an intercept: each product regressed on all others, ridge λ = 100.
 
     The intercept is one more column of ones that is never a target: it carries the popularity of a product. Time and
-    memory grow with V³ and V²: at 5,000 products about 15 s on 2 cores and 0.6 GB.
+    memory grow with V³ and V²: at 5,000 products seconds and 0.8 GB.
     """
 
     name = "EASE"
@@ -67,7 +67,7 @@ class Ease:
 
 
 def _inverse(gram: np.ndarray) -> np.ndarray:
-    """The inverse of a symmetric positive definite matrix by its Cholesky factor, a third of a general inverse's work."""
+    """The inverse of a symmetric positive definite matrix, by its Cholesky factor: half a general inverse's work."""
     factor, failed = dpotrf(gram, lower=1)
     if failed:
         raise ValueError(f"the matrix of co-occurrences is not positive definite at row {failed}")

@@ -1,7 +1,7 @@
 """Which products of a basket an evaluation hides, and what a method may see beside them (SPEC C32).
 
-A stored basket lists its products in the order of `md5("{basket id}:{product id}")` (data/training/), so the hidden ones
-are the first `hidden_count(n)` of the list. Who hides by this rule hides the same products, whatever the program.
+A stored basket lists its products in the order of `md5("{basket id}:{product id}")` (data/training/), so the hidden
+ones are the first `hidden_count(n)` of the list. Who hides by this rule hides the same products, whatever the program.
 
 Legend: B baskets · M hidden products · V vocabulary (special tokens in front).
 """
@@ -61,7 +61,7 @@ class HiddenSet:
         return np.repeat(np.arange(len(self.week)), np.diff(self.starts))
 
     def blocks(self, size: int = 256) -> Iterator[tuple[np.ndarray, Shown]]:
-        """All baskets, week by week and by store within, at most `size` at a time: their indices [n] and what is shown."""
+        """All baskets, week by week and by store within, at most `size` at a time: indices [n] and what is shown."""
         order = np.lexsort((self.store, self.week))
         edges = np.flatnonzero(np.diff(self.week[order])) + 1
         for of_week in np.split(order, edges):

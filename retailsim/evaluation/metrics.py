@@ -66,7 +66,9 @@ def slice_codes(weekday: np.ndarray, n_products: np.ndarray, trips: np.ndarray) 
 
 
 def sliced(ranks: np.ndarray, codes: Mapping[str, np.ndarray]) -> dict[str, dict[str, Metrics]]:
-    """Metrics of each slice, `{slice: {name: Metrics}}` in the order of SLICES; names without a hidden product are left out.
+    """Metrics of each slice, `{slice: {name: Metrics}}` in the order of SLICES.
+
+    A name without a hidden product is left out.
 
     Args:
         ranks: [M].

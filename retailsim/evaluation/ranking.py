@@ -1,7 +1,7 @@
 """The rank of a hidden product among all products, the same rule for model and baselines (SPEC C32).
 
-All products of the vocabulary compete except special tokens and the basket's visible products; its other hidden products
-stay in. Ties count half: rank = 1 + those scored higher + half of those scored the same. A product outside the
+All products of the vocabulary compete except special tokens and the basket's visible products; its other hidden
+products stay in. Ties count half: rank = 1 + those scored higher + half of those scored the same. A product outside the
 vocabulary (first sold after the fit) cannot be predicted: its rank is infinite, a miss that counts.
 
 `ranks` (NumPy) is the definition; `ranks_of_logits` does the same where the logits are, and agrees with it exactly.
@@ -52,9 +52,7 @@ def ranks_of_logits(
     _check(bool(logits.isnan().any()), "logits hold NaN: nothing can be ranked by them")
     is_known = target < logits.shape[1]
     row = target.clamp(max=logits.shape[1] - 1)[:, None]
-    _check(
-        bool((excluded.gather(1, row)[:, 0] & is_known).any()), "a hidden product is visible or a special token"
-    )
+    _check(bool((excluded.gather(1, row)[:, 0] & is_known).any()), "a hidden product is visible or a special token")
     own = logits.gather(1, row)
     higher = ((logits > own) & ~excluded).sum(dim=1)
     same = ((logits == own) & ~excluded).sum(dim=1) - 1

@@ -16,7 +16,7 @@ import pyarrow as pa
 from retailsim.artifacts import CUSTOMER_NUMBERS, DIRECTIONS, GROUPS, PRICE_TIERS, SEASONS
 from retailsim.as_of import as_of_sums
 from retailsim.feature_engineering.histories import decayed_sums, last_known, leaning_rates
-from retailsim.feature_engineering.product_projection import directions, fit_projection, weekly_purchases
+from retailsim.feature_engineering.product_projection import fit_projection, weekly_purchases
 from retailsim.weeks import Calendar
 
 HALF_LIFE = 8.0  # weeks
@@ -56,12 +56,13 @@ def largest_groups(transactions: ir.Table, calendar: Calendar, engine: ibis.Base
 
 def customer_histories(transactions: ir.Table, brands: ir.Table, loadings: pa.Table, groups: list[str]) -> ir.Table:
     """`artifacts.CUSTOMER_EMBEDDINGS` from what was fitted: `loadings` of the directions and codes of the `groups`."""
+    places = loadings.column_names[1:]
     weekly = weekly_trips(transactions, brands, loadings, groups)
     rated = leaning_rates(
         weekly,
         "customer_id",
         SEGMENT,
-        {"trips": [*directions(DIRECTIONS), *PER_TRIP], "purchases": [*TIER_COLUMNS, *GROUP_COLUMNS]},
+        {"trips": [*places, *PER_TRIP], "purchases": [*TIER_COLUMNS, *GROUP_COLUMNS]},
         HALF_LIFE,
         {"trips": TRIPS_OF_SEGMENT, "purchases": PURCHASES_OF_SEGMENT},
     )
@@ -77,7 +78,7 @@ def customer_histories(transactions: ir.Table, brands: ir.Table, loadings: pa.Ta
         spend_per_trip=known.pence / 100,
         spend_per_product=known.pence / 100 / known.purchases,
         products_spread=ibis.greatest(known.squares - known.purchases**2, 0.0).sqrt(),
-        directions=ibis.array([known[name] for name in directions(DIRECTIONS)]),
+        directions=ibis.array([known[name] for name in places]),
         groups=ibis.array([known[name] for name in GROUP_COLUMNS]),
     )
     columns = ["customer_id", "week", *SEGMENT, "trips", "weeks_since_last", *CUSTOMER_NUMBERS, "directions", "groups"]

@@ -72,9 +72,7 @@ def leaning_rates(
     return joined.select(entity, "week", **leaned)
 
 
-def _sums_of(
-    weekly: ir.Table, keys: Sequence[str], columns: Sequence[str], half_life: float, prefix: str
-) -> ir.Table:
+def _sums_of(weekly: ir.Table, keys: Sequence[str], columns: Sequence[str], half_life: float, prefix: str) -> ir.Table:
     totals = weekly.group_by([*keys, "week"]).agg(**{name: weekly[name].sum() for name in columns})
     sums = decayed_sums(totals, keys, columns, half_life)
     return sums.select(*keys, "week", **{prefix + name: sums[name] for name in columns})

@@ -58,7 +58,7 @@ def fit_projection(
 
 
 def leading_directions(matrix: csr_matrix, rank: int) -> np.ndarray:
-    """The first `rank` right singular vectors as columns [products, rank], strongest first, zero where there are none."""
+    """The first `rank` right singular vectors as columns [products, rank], strongest first; missing ones are zero."""
     if min(matrix.shape) <= rank + 1:
         _, strength, vectors = np.linalg.svd(matrix.toarray(), full_matrices=False)
     else:
@@ -88,8 +88,8 @@ def weekly_purchases(
         marks: column name → a condition on `transactions`; null counts as false.
 
     Returns:
-        One row per entity and week: `entity`, week, purchases (rows of receipts), the directions and one count per mark,
-        all but the directions int64; exact, in whatever order the rows come.
+        One row per entity and week: `entity`, week, purchases (rows), one count per mark and the directions;
+        all exact, in whatever order the rows come.
     """
     names = [name for name in loadings.column_names if name != "product_id"]
     marked = transactions.select(

@@ -63,8 +63,9 @@ def run_feature_engineering(nrows: int | None = None, data_dir: Path = Path("dat
     engine = connect()
     with console.stages(5) as advance:
         build_features(data_dir, seed, engine, advance)
-    for name, measured in EMBEDDING_REPORT.read(data_dir)["auc"].items():
-        console.out.print(f"  product embeddings: AUC {measured:.3f} on held-out {name} edges")
+    for name, measured in EMBEDDING_REPORT.read(data_dir)["edge_types"].items():
+        if measured["auc"] is not None:
+            console.out.print(f"  product embeddings: AUC {measured['auc']:.3f} on held-out {name} edges")
     for artifact in (PSEUDO_BRANDS, PRICE_FEATURES, PRODUCT_EMBEDDINGS, CUSTOMER_EMBEDDINGS, STORE_FEATURES):
         rows = artifact.read(data_dir, engine).count().execute()
         console.out.print(f"  {artifact.path}: {rows:,} rows ({artifact.about})")

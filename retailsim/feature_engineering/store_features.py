@@ -17,7 +17,7 @@ import pyarrow as pa
 from retailsim.artifacts import STORE_DIRECTIONS, STORE_NUMBERS, STORE_SHARES
 from retailsim.as_of import as_of_sums
 from retailsim.feature_engineering.histories import decayed_sums, last_known, leaning_rates
-from retailsim.feature_engineering.product_projection import directions, fit_projection, weekly_purchases
+from retailsim.feature_engineering.product_projection import fit_projection, weekly_purchases
 from retailsim.labels import TRIP_LABELS
 from retailsim.weeks import Calendar
 
@@ -42,9 +42,7 @@ def describe_stores(transactions: ir.Table, calendar: Calendar, engine: ibis.Bas
     return store_histories(transactions, loadings, segment_classes(transactions, calendar, engine))
 
 
-def segment_classes(
-    transactions: ir.Table, calendar: Calendar, engine: ibis.BaseBackend
-) -> dict[str, list[str]]:
+def segment_classes(transactions: ir.Table, calendar: Calendar, engine: ibis.BaseBackend) -> dict[str, list[str]]:
     """The first `CLASSES` price segments and life stages of the training weeks, sorted, by column."""
     seen = transactions.filter(transactions.week <= calendar.train_end)
     found = {label: seen.filter(seen[label].notnull()).select(label).distinct() for label in SEGMENTS.values()}
@@ -56,17 +54,16 @@ def segment_classes(
 
 def store_histories(transactions: ir.Table, loadings: pa.Table, classes: Mapping[str, Sequence[str]]) -> ir.Table:
     """`artifacts.STORE_FEATURES` from what was fitted: `loadings` of the directions and `classes` by segment column."""
+    places = loadings.column_names[1:]
     sold = weekly_purchases(transactions, "store_id", loadings, {})
-    weekly = last_known(
-        weekly_baskets(transactions, classes).inner_join(sold, ["store_id", "week"]), "store_id", KIND
-    )
+    weekly = last_known(weekly_baskets(transactions, classes).inner_join(sold, ["store_id", "week"]), "store_id", KIND)
     segments = {array: [f"{label}_{i}" for i in range(CLASSES + 1)] for array, label in SEGMENTS.items()}
     rated = leaning_rates(
         weekly,
         "store_id",
         KIND,
         {
-            "trips": [*directions(STORE_DIRECTIONS), *STORE_SHARES, "purchases", "pence"],
+            "trips": [*places, *STORE_SHARES, "purchases", "pence"],
             "identified": [column for columns in segments.values() for column in columns],
         },
         HALF_LIFE,
@@ -79,7 +76,7 @@ def store_histories(transactions: ir.Table, loadings: pa.Table, classes: Mapping
         products_per_trip=known.purchases,
         spend_per_trip=known.pence / 100,
         spend_per_product=known.pence / 100 / known.purchases,
-        directions=ibis.array([known[name] for name in directions(STORE_DIRECTIONS)]),
+        directions=ibis.array([known[name] for name in places]),
         **{array: ibis.array([known[name] for name in columns]) for array, columns in segments.items()},
     )
     return described.select(

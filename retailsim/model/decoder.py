@@ -80,7 +80,7 @@ class DecoderLayer(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
         with torch.no_grad():  # branches start small beside the residual
             for branch in (self.self_attention.out_proj, self.cross_attention.out_proj, self.feed_forward[2]):
-                branch.weight.div_(math.sqrt(3 * config.decoder_layers))  # type: ignore[operator, union-attr]
+                branch.weight.div_(math.sqrt(3 * config.decoder_layers))  # type: ignore[operator]
 
     def forward(
         self,

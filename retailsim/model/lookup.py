@@ -23,8 +23,8 @@ SHIFT_LIMIT = 3.0  # |log(price paid / last known)| beyond which a price says no
 class Tables:
     """The cached tensors and the code tables of T3 and T6, as rows to be gathered."""
 
-    customer: Float[Tensor, "rows 192"]
-    store: Float[Tensor, "rows 96"]
+    customer: Float[Tensor, "customers 192"]
+    store: Float[Tensor, "stores 96"]
     product: Float[Tensor, "P 256"]
     price: Float[Tensor, "P W 64"]
     last_price: Float[Tensor, "P W"]  # £ per item, NaN where none is known

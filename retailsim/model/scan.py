@@ -44,19 +44,18 @@ def scan_reference(x: Inputs, dt: Steps, log_a: Steps, b: Keys, c: Keys) -> Inpu
     """The recurrence of `scan` place by place: slow, and what `scan` is tested against."""
     heads_per_group = x.shape[2] // b.shape[2]
     b, c = b.repeat_interleave(heads_per_group, 2), c.repeat_interleave(heads_per_group, 2)  # [B, L, H, N]
-    entering = x[..., :, None] * b[..., None, :]  # [B, L, H, P, N]
     length = x.shape[1]
-    state = torch.zeros_like(entering[:, 0])
-    forward = []
+    state = torch.zeros_like(x[:, 0, :, :, None] * b[:, 0, :, None])  # [B, H, P, N]
+    forward, backward = [], []
     for i in range(length):
-        state = log_a[:, i, :, 0, None, None].exp() * state + dt[:, i, :, 0, None, None] * entering[:, i]
-        forward.append((state * c[:, i, :, None]).sum(-1))
-    state = torch.zeros_like(entering[:, 0])
-    backward = []
+        entering = (dt[:, i, :, 0, None] * x[:, i])[..., None] * b[:, i, :, None]
+        state = log_a[:, i, :, 0, None, None].exp() * state + entering
+        forward.append((state @ c[:, i, :, :, None]).squeeze(-1))
+    state = torch.zeros_like(state)
     for i in reversed(range(length)):
         state = log_a[:, i, :, 1, None, None].exp() * state
-        backward.append((state * c[:, i, :, None]).sum(-1))
-        state = state + dt[:, i, :, 1, None, None] * entering[:, i]
+        backward.append((state @ c[:, i, :, :, None]).squeeze(-1))
+        state = state + (dt[:, i, :, 1, None] * x[:, i])[..., None] * b[:, i, :, None]
     return torch.stack(forward, 1) + torch.stack(backward[::-1], 1)
 
 

@@ -117,7 +117,8 @@ def parameter_count(model: nn.Module) -> int:
 
 def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
     """The two groups for an optimiser: decayed, and those marked `_no_weight_decay` in their modules."""
-    decayed, kept = [], []
+    decayed: list[nn.Parameter] = []
+    kept: list[nn.Parameter] = []
     for parameter in model.parameters():
         (kept if getattr(parameter, "_no_weight_decay", False) else decayed).append(parameter)
     return [{"params": decayed, "weight_decay": weight_decay}, {"params": kept, "weight_decay": 0.0}]

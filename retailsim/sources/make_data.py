@@ -39,7 +39,10 @@ def make_data(
     sizes = {"customers": customers, "products": products, "stores": stores, "weeks": weeks, "seed": seed}
     for name, value in sizes.items():
         if value < LEAST[name] or value > MOST.get(name, value):
-            raise UserError(f"--{name} {value} makes no retailer: give at least {LEAST[name]}" + (f" and at most {MOST[name]}" if name in MOST else ""))
+            raise UserError(
+                f"--{name} {value} makes no retailer: give at least {LEAST[name]}"
+                + (f" and at most {MOST[name]}" if name in MOST else "")
+            )
     _clear(output)
     retailer = Retailer(customers, products, stores, seed)
     write_mark(output, sizes)
@@ -52,7 +55,9 @@ def make_data(
             rows += len(table)
             bar.update(task, completed=week, rate=f"{rows / max(bar.tasks[task].elapsed or 0, 0.001):,.0f}")
     write_truth(output, retailer, weeks)
-    console.out.print(f"{output}: {rows:,} rows in {weeks} weekly files ({file_name(1)} … {file_name(weeks)}), truth in {output / FOLDER}")
+    console.out.print(
+        f"{output}: {rows:,} rows in {weeks} files {file_name(1)} … {file_name(weeks)}; truth in {output / FOLDER}"
+    )
 
 
 def _clear(output: Path) -> None:
@@ -61,7 +66,9 @@ def _clear(output: Path) -> None:
         raise UserError(f"{output} is a file: name a folder with --output")
     files = sorted(output.glob("transactions*"))
     if files and not (output / FOLDER / MARK).exists():
-        raise UserError(f"{files[0]} was not made by make-data and would be mixed with it: name another folder with --output")
+        raise UserError(
+            f"{files[0]} was not made by make-data and would be mixed with it: name another folder with --output"
+        )
     for file in files:
         file.unlink()
 

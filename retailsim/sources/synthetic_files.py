@@ -54,7 +54,9 @@ def label_baskets(retailer: Retailer, trips: Trips, rows: Rows, week: int) -> di
     dear = np.bincount(rows.trip, cat.tier[need], minlength=n) / np.maximum(products, 1) - 1.5
     dear = dear + 0.4 * (retailer.shoppers.affluence[trips.shopper] - 1) + rng.normal(0.0, 0.2, n)
     planned = np.array([mission.basket_type for mission in MISSIONS])[trips.mission]
-    kind = np.where(products <= 3, "Small Shop", np.where((planned == "Full Shop") & (products >= 8), "Full Shop", "Top Up"))
+    kind = np.where(
+        products <= 3, "Small Shop", np.where((planned == "Full Shop") & (products >= 8), "Full Shop", "Top Up")
+    )
     kind = np.where((planned == "Small Shop") & (products <= 5), "Small Shop", kind)
     strongest = shares.argmax(axis=1)
     clear = shares.max(axis=1) >= np.array([0.6, 0.6, 0.5])[strongest]

@@ -1,4 +1,4 @@
-"""The synthetic retailer's shoppers: how often they come, where to, what they like and what they buy by habit (SPEC C6).
+"""The synthetic retailer's shoppers: how often they come, where to, their tastes and habits (SPEC C6).
 
 A fifth of the shoppers carry no card: they shop like the others, and their rows have no customer.
 
@@ -88,7 +88,7 @@ def _habits(
     stores: Stores,
     rng: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Needs [C, H] bought by habit, all from the home store's range and on sale from the start, and whom they favour."""
+    """Needs [C, H] bought by habit, all in the home store's range and sold from the start; share of the first."""
     n = len(affluence)
     stable = (catalogue.launch == 1) & (catalogue.season_strength == 0)
     weights = (stores.in_range & stable)[:, None, :] * (tier_weight(catalogue) * np.sqrt(catalogue.popularity))[None]

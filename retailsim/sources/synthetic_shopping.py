@@ -118,7 +118,7 @@ class Retailer:
         return self.stores.in_range & (self.catalogue.launch <= week)
 
     def _by_habit(self, trips: Trips, relative: np.ndarray, week: int, rng: np.random.Generator) -> tuple:
-        """Habits that are due, trip after trip of each shopper; a dear price postpones them, a low one fills the store."""
+        """Habits that are due, trip after trip of each shopper; a dear price postpones them, a low one stocks up."""
         who, on_sale = self.shoppers, self._on_sale(week)
         willing = np.array([mission.habits for mission in MISSIONS])
         habit = np.maximum(who.habit, 0)
@@ -134,7 +134,9 @@ class Retailer:
             quantity = round_at_random(items[c], rng)
             t, h = np.nonzero((rng.random(due.shape) < due) & there & (quantity > 0))
             self._bought[c[t], h] = week
-            found.append((trip[t], who.habit[c[t], h], quantity[t, h], who.habit_first[c[t], h], np.full(len(t), HABIT)))
+            found.append(
+                (trip[t], who.habit[c[t], h], quantity[t, h], who.habit_first[c[t], h], np.full(len(t), HABIT))
+            )
         return _joined(found)
 
     def _by_mission(self, trips: Trips, relative: np.ndarray, week: int, rng: np.random.Generator) -> tuple:
@@ -144,7 +146,7 @@ class Retailer:
         season = np.exp(cat.season_strength * np.cos(2 * np.pi * (time_of_year(week) - cat.season_peak)))
         pull = cat.popularity * season * appeal(cat, relative, needs, cat.first_share)
         mission = cat.mission_mix[:, cat.sub_category] * cat.mission_taste
-        weights = (self._on_sale(week)[:, None, None] * mission[None, :, None] * self._tier_weight * pull)  # [F, M, 3, N]
+        weights = self._on_sale(week)[:, None, None] * mission[None, :, None] * self._tier_weight * pull  # [F, M, 3, N]
         group = self.stores.format[trips.store] * len(MISSIONS) + trips.mission
         group = group * 3 + who.affluence[trips.shopper]
         least, beyond = np.array([m.size for m in MISSIONS]).T
@@ -161,7 +163,13 @@ class Retailer:
         return trip, need, quantity, cat.first_share[need], np.full(len(trip), MISSION)
 
     def _complements(
-        self, trips: Trips, trip: np.ndarray, need: np.ndarray, relative: np.ndarray, week: int, rng: np.random.Generator
+        self,
+        trips: Trips,
+        trip: np.ndarray,
+        need: np.ndarray,
+        relative: np.ndarray,
+        week: int,
+        rng: np.random.Generator,
     ) -> tuple:
         """Complements of what is in the baskets, where the store has them."""
         cat = self.catalogue

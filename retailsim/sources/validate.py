@@ -70,4 +70,3 @@ def with_reasons(rows: ir.Table) -> ir.Table:
         column=ibis.cases(*[(broken, "/".join(SPELLINGS[column])) for broken, column, _ in found]),
         reason=ibis.cases(*[(broken, reason) for broken, _, reason in found]),
     )
-

@@ -159,7 +159,7 @@ def _segment_missions(table: pa.Table, classes: list[str]) -> list[list[float]]:
 def _leaning_missions(
     shares: np.ndarray, trips: np.ndarray, segments: np.ndarray, means: list[list[float]]
 ) -> np.ndarray:
-    """Mission shares [rows, 19] that lean on the price segment's while there are few trips; the segment's if unknown."""
+    """Mission shares [rows, 19] that lean on the price segment's while there are few trips."""
     of_segment = np.array(means)[segments]
     n = np.where(np.isnan(shares), 0.0, trips[:, None])
     return (n * np.nan_to_num(shares) + TRIPS_OF_SEGMENT * of_segment) / (n + TRIPS_OF_SEGMENT)

@@ -82,7 +82,9 @@ def _raw(table: pa.Table, scalers: dict[str, Any]) -> np.ndarray:
             number(table, "range_size")[:, None] > 0,
             vectors(table, "price_segments", SEGMENT_CLASSES),
             vectors(table, "lifestages", SEGMENT_CLASSES),
-            numbers(table, ("anonymous", "customers", "trips_per_customer", *SENSITIVITIES, "spend_per_product"), LOGGED),
+            numbers(
+                table, ("anonymous", "customers", "trips_per_customer", *SENSITIVITIES, "spend_per_product"), LOGGED
+            ),
             vectors(table, "directions", STORE_DIRECTIONS),
             numbers(table, ("recent_trips", "growth", "products_per_trip", "spend_per_trip", *TRIP_SHARES), LOGGED),
         ],

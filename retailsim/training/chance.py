@@ -13,7 +13,7 @@ def uniform(*keys: int | np.ndarray) -> np.ndarray:
     with np.errstate(over="ignore"):
         for key in keys:
             state = _mix(state ^ np.asarray(key).astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15))
-    return (state >> np.uint64(11)).astype(np.float64) * 2.0**-53
+    return np.asarray((state >> np.uint64(11)).astype(np.float64) * 2.0**-53)
 
 
 def shuffled(n: int, seed: int, epoch: int) -> np.ndarray:
@@ -21,7 +21,7 @@ def shuffled(n: int, seed: int, epoch: int) -> np.ndarray:
     return np.random.Generator(np.random.PCG64([seed, epoch, n])).permutation(n)
 
 
-def _mix(x: np.ndarray) -> np.ndarray:
+def _mix(x: np.ndarray | np.uint64) -> np.ndarray | np.uint64:
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return x ^ (x >> np.uint64(31))

@@ -5,7 +5,7 @@ Reads a checkpoint, data/training/, data/tensors/ and data/processed/transaction
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -15,12 +15,14 @@ import tyro
 from retailsim import console
 from retailsim.config import Config
 from retailsim.evaluation.baselines import (
+    Baseline,
     PersonalFrequency,
     Popularity,
     RecentPopularity,
     StorePopularity,
     rank_hidden,
 )
+from retailsim.evaluation.companions import Ease, ItemItem
 from retailsim.labels import TRIP_LABELS, UNKNOWN
 from retailsim.model.basket_model import BasketModel
 from retailsim.reading import load_calendar, load_vocabulary
@@ -72,9 +74,11 @@ def evaluate(
             ranks[trip], guesses = score(
                 model, protocol, vocabulary.size, batch_size, chosen, trip == "trip_known", show
             )
-        task = bar.add_task("baselines", total=4, rate="–")
+        makers = make_baselines(protocol, vocabulary.size, split, data_dir)
+        task = bar.add_task("baselines", total=len(makers), rate="–")
         baselines = {}
-        for baseline in make_baselines(protocol, vocabulary.size, split, data_dir):
+        for make in makers:
+            baseline = make()
             baselines[baseline.name] = rank_hidden(baseline, protocol.hidden)
             bar.advance(task)
     findings = Findings(protocol, ranks, baselines, guesses, majority_classes(load_samples(data_dir, "train")))
@@ -84,18 +88,18 @@ def evaluate(
         write_json(json, record)
 
 
-def make_baselines(
-    protocol: Protocol, size: int, split: str, root: Path
-) -> tuple[Popularity, RecentPopularity, StorePopularity, PersonalFrequency]:
-    """The baselines of `split`, fitted on the weeks before it."""
+def make_baselines(protocol: Protocol, size: int, split: str, root: Path) -> list[Callable[[], Baseline]]:
+    """The baselines of `split`, each fitted when it is called, on the weeks before the split."""
     fit_end = load_calendar(root).weeks_in(split)[0] - 1
     purchases = protocol.purchases
-    return (
-        Popularity(purchases, size, fit_end),
-        RecentPopularity(purchases, size),
-        StorePopularity(purchases, size, protocol.store_group),
-        PersonalFrequency(purchases, size),
-    )
+    return [
+        lambda: Popularity(purchases, size, fit_end),
+        lambda: RecentPopularity(purchases, size),
+        lambda: StorePopularity(purchases, size, protocol.store_group),
+        lambda: ItemItem(purchases, size, fit_end),
+        lambda: Ease(purchases, size, fit_end),
+        lambda: PersonalFrequency(purchases, size),
+    ]
 
 
 def majority_classes(train: Samples) -> np.ndarray:

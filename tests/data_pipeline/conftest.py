@@ -12,8 +12,8 @@ from retailsim.labels import TRIP_LABELS
 
 DEFAULTS = {
     "basket_id": "b1", "week": 1, "weekday": 1, "hour": 9, "product_id": "A", "hierarchy_10": "t1",
-    "hierarchy_20": "c1", "hierarchy_30": "g1", "hierarchy_40": "d1", "customer_id": "c1", "store_id": "s1", "store_format": "LS",
-    "store_region": "N", "quantity": 1, "spend": 1.0, "shop_week": 200607,
+    "hierarchy_20": "c1", "hierarchy_30": "g1", "hierarchy_40": "d1", "customer_id": "c1", "store_id": "s1",
+    "store_format": "LS", "store_region": "N", "quantity": 1, "spend": 1.0, "shop_week": 200607,
 }  # fmt: skip
 
 
@@ -48,7 +48,8 @@ def busy_rows():
         who, week = int(draw.integers(0, 27)), int(draw.integers(1, 31))
         basket = {
             "basket_id": f"b{number:03}", "week": week, "weekday": int(draw.integers(1, 8)),
-            "hour": int(draw.integers(8, 20)), "customer_id": f"c{who:02}" if who < 25 else None, "store_id": f"s{draw.integers(0, 6)}",
+            "hour": int(draw.integers(8, 20)), "customer_id": f"c{who:02}" if who < 25 else None,
+            "store_id": f"s{draw.integers(0, 6)}",
             **{label: str(draw.choice(names)) if draw.random() < 0.9 else None for label, names in TRIP_LABELS.items()},
         }  # fmt: skip
         basket["store_format"] = "LS" if basket["store_id"] < "s4" else "SS"

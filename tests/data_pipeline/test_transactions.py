@@ -8,6 +8,7 @@ import ibis
 import pytest
 
 from retailsim.artifacts import CALENDAR, QUARANTINE, TRANSACTIONS
+from retailsim.data_pipeline.run_pipeline import prepare_transactions
 from retailsim.data_pipeline.transactions import build_transactions, calendar_of
 from retailsim.errors import UserError
 from retailsim.storage import connect
@@ -90,7 +91,6 @@ USED = [{}, {}, {"PROD_CODE": "P2", "SPEND": "0"}, {"BASKET_ID": "B2", "PROD_COD
 @pytest.fixture
 def prepare(tmp_path):
     """Write raw rows as a CSV and run the first step of the pipeline on it."""
-    from retailsim.data_pipeline.run_pipeline import prepare_transactions
 
     def run(changes, nrows=None, root=tmp_path / "data"):
         source = tmp_path / "raw.csv"
@@ -98,8 +98,8 @@ def prepare(tmp_path):
             writer = csv.DictWriter(file, RAW)
             writer.writeheader()
             writer.writerows({**RAW, **change} for change in changes)
-        engine = connect()
-        table = prepare_transactions(source, nrows, root, 1, 2, engine)
+        prepare_transactions(source, nrows, root, 1, 2)
+        table = TRANSACTIONS.read(root, connect())
         return table.order_by("basket_id", "product_id").to_pyarrow().to_pylist()
 
     return run

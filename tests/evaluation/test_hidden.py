@@ -12,7 +12,7 @@ def test_a_tenth_and_a_half_of_the_products_are_hidden_rounded_and_at_least_one(
 
 
 def test_the_key_is_the_md5_of_basket_and_product():  # C32
-    assert hiding_key("a", "b") == "2903af0b6a8ba9eb0ae4f6a3c4cf4a80" or len(hiding_key("a", "b")) == 32
+    assert hiding_key("994100100000001", "PRD0900001") == "0415582f83a14b407fdbaf30e18902af"
 
 
 @pytest.fixture

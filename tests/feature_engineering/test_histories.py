@@ -26,7 +26,10 @@ def test_decayed_sums_are_bit_equal_whatever_follows():  # C19
     other = [(c, w, n if w < 21 else n * 7 + 1) for c, w, n in past if w < 21 or draw.random() < 0.5]
     names = ["customer_id", "week", "n"]
     first, second = (
-        {(r["customer_id"], r["week"]): r["n"] for r in rows_of(decayed_sums(weekly(t, names), ["customer_id"], ["n"], 8), "week")}
+        {
+            (r["customer_id"], r["week"]): r["n"]
+            for r in rows_of(decayed_sums(weekly(t, names), ["customer_id"], ["n"], 8), "week")
+        }
         for t in (past, other)
     )
     assert len([key for key in first if key[1] <= 20]) == 800
@@ -35,7 +38,14 @@ def test_decayed_sums_are_bit_equal_whatever_follows():  # C19
 
 def test_rates_lean_on_the_group_and_the_group_on_everybody():  # C13
     table = weekly(
-        [("a", "G", 1, 4, 4), ("b", "G", 1, 4, 0), ("c", "H", 1, 2, 1), ("a", "G", 2, 1, 1), ("d", "G", 2, 1, 1), ("e", "K", 2, 1, 0)],
+        [
+            ("a", "G", 1, 4, 4),
+            ("b", "G", 1, 4, 0),
+            ("c", "H", 1, 2, 1),
+            ("a", "G", 2, 1, 1),
+            ("d", "G", 2, 1, 1),
+            ("e", "K", 2, 1, 0),
+        ],
         ["customer_id", "group", "week", "trips", "bread"],
     )
     rates = leaning_rates(table, "customer_id", ["group"], {"trips": ["bread"]}, half_life=1e9, weights={"trips": 2.0})
@@ -50,7 +60,8 @@ def test_rates_lean_on_the_group_and_the_group_on_everybody():  # C13
 
 def test_labels_are_those_of_earlier_weeks_or_of_the_first_trip():
     table = weekly(
-        [("a", 9, "AZ"), ("a", 10, "BG"), ("a", 11, None), ("b", 3, None), ("b", 4, "CT")], ["customer_id", "week", "label"]
+        [("a", 9, "AZ"), ("a", 10, "BG"), ("a", 11, None), ("b", 3, None), ("b", 4, "CT")],
+        ["customer_id", "week", "label"],
     )
     found = rows_of(last_known(table, "customer_id", ["label"]), "customer_id", "week")
     assert [row["label"] for row in found] == ["AZ", "AZ", "BG", "unknown", "CT"]

@@ -39,7 +39,9 @@ def test_large_and_small_matrices_give_the_same_directions_with_positive_largest
 
 
 def test_weekly_purchases_add_up_loadings_and_marks():
-    loadings = fit_projection(bought([("a", 1, "P1"), ("a", 2, "P1"), ("b", 1, "P2")]), "customer_id", 2, CALENDAR, connect())
+    loadings = fit_projection(
+        bought([("a", 1, "P1"), ("a", 2, "P1"), ("b", 1, "P2")]), "customer_id", 2, CALENDAR, connect()
+    )
     table = bought([("a", 1, "P1"), ("a", 1, "P2"), ("a", 1, "P1"), ("b", 2, "LATE"), ("a", 3, "P2")])
     found = weekly_purchases(table, "customer_id", loadings, {"second": table.product_id == "P2"})
     rows = found.order_by("customer_id", "week").to_pyarrow().to_pylist()
@@ -53,7 +55,9 @@ def test_weekly_purchases_add_up_loadings_and_marks():
 def test_planted_habits_are_read_back_from_the_place_along_the_directions():
     draw = np.random.default_rng(1)
     habits = {f"c{c:02}": draw.choice(60, size=4, replace=False) for c in range(50)}
-    rows = [(c, w, f"P{p:02}") for c, own in habits.items() for w in range(1, 7) for p in (*own, *draw.integers(0, 60, 1))]
+    rows = [
+        (c, w, f"P{p:02}") for c, own in habits.items() for w in range(1, 7) for p in (*own, *draw.integers(0, 60, 1))
+    ]
     loadings = fit_projection(bought(rows), "customer_id", 24, CALENDAR, connect())
     vectors = np.stack([loadings[name].to_numpy() for name in loadings.column_names[1:]], axis=1) / UNIT
     weekly = weekly_purchases(bought(rows), "customer_id", loadings, {})

@@ -83,7 +83,9 @@ def test_every_form_gives_the_same_rows(weeks, engine, tmp_path):  # C1
 def test_parquet_with_its_own_types_gives_the_same_rows(weeks, engine, tmp_path):  # C1
     every = [row for rows in weeks.values() for row in rows]
     (tmp_path / "one.csv").write_bytes(as_csv(every))
-    types = "SHOP_HOUR::INT AS SHOP_HOUR, QUANTITY::INT AS QUANTITY, SPEND::DOUBLE AS SPEND, BASKET_ID::BIGINT AS BASKET_ID"
+    types = (
+        "SHOP_HOUR::INT AS SHOP_HOUR, QUANTITY::INT AS QUANTITY, SPEND::DOUBLE AS SPEND, BASKET_ID::BIGINT AS BASKET_ID"
+    )
     duckdb.sql(
         f"COPY (SELECT * REPLACE ({types}) FROM read_csv('{tmp_path / 'one.csv'}', all_varchar=true, header=true)) "
         f"TO '{tmp_path / 'one.parquet'}'"

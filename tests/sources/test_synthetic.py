@@ -17,6 +17,7 @@ from retailsim.sources.synthetic_draws import Choices, first_distinct, rank_with
 from retailsim.sources.synthetic_files import shop_week_of
 from retailsim.sources.synthetic_prices import appeal, takes_first
 from retailsim.sources.synthetic_shopping import HABIT, Retailer, time_of_year
+from retailsim.sources.synthetic_truth import elasticities
 
 PUBLISHED = (
     "SHOP_WEEK,SHOP_DATE,SHOP_WEEKDAY,SHOP_HOUR,QUANTITY,SPEND,PROD_CODE,PROD_CODE_10,PROD_CODE_20,PROD_CODE_30,"
@@ -145,7 +146,8 @@ def test_habits_come_back_after_their_period(shop: Path, rows: pd.DataFrame):  #
     common = gaps.groupby("period").gap.agg(lambda gap: gap.mode()[0])
     assert common.to_dict() == {1: 1, 2: 2, 3: 3, 4: 4}
     means = gaps.groupby("period").gap.mean()
-    assert ((means - means.index) / means.index).abs().max() < 0.5
+    assert (means - means.index).between(0, 0.95).all()  # trips on which nobody thinks of it
+    assert (gaps.gap < gaps.period - 1).mean() < 0.06  # now and then it comes into the basket another way
 
 
 def test_habits_are_bought_far_more_than_other_products(shop: Path, rows: pd.DataFrame):  # C6
@@ -157,7 +159,7 @@ def test_habits_are_bought_far_more_than_other_products(shop: Path, rows: pd.Dat
     assert per_trip > 8 * counts.sum() / trips.sum() / 240
 
 
-def test_about_half_of_a_basket_is_habit(shop: Path):  # C6
+def test_about_half_of_a_basket_is_habit():  # C6
     retailer = Retailer(400, 300, 8, seed=0)
     reasons = np.concatenate([retailer.shop(week)[1].reason for week in range(1, 31)])
     assert np.mean(reasons == HABIT) == pytest.approx(0.47, abs=0.08)
@@ -179,9 +181,9 @@ def test_complements_are_bought_together_and_substitutes_are_not(shop: Path, row
     assert found.min() > 1.5 and np.median(found) > 5 and np.mean(found > 3) > 0.8
     assert lifts(rows, substitutes).max() < 0.2
     products = rows.drop_duplicates("prod_code").set_index("prod_code").prod_code_10
-    sub = lambda pairs, end: products[pairs[f"product_{end}"]].to_numpy()  # noqa: E731
-    assert (sub(substitutes, "a") == sub(substitutes, "b")).all()
-    assert (sub(complements, "a") != sub(complements, "b")).all()
+    for pairs, is_same in ((substitutes, True), (complements, False)):
+        same = products[pairs.product_a].to_numpy() == products[pairs.product_b].to_numpy()
+        assert (same == is_same).all()
 
 
 def test_seasonal_products_sell_at_their_peak(shop: Path, rows: pd.DataFrame):  # C6
@@ -217,9 +219,10 @@ def test_own_price_elasticity_is_found_by_a_log_log_regression(shop: Path, rows:
     own = planted[planted.product_id == planted.price_of].set_index("product_id").elasticity
     singles = own[own > -2.6].index  # substitutes react more strongly, to each other too
     weekly = weekly[weekly.prod_code.isin(singles)]
-    centred = lambda column: np.log(column) - np.log(column).groupby(weekly.prod_code).transform("mean")  # noqa: E731
-    x = centred(weekly.price) * weekly.prod_code.map(own)  # slope 1 where each product has its planted elasticity
-    assert slope(x, centred(weekly.units / weekly.trade)) == pytest.approx(1, abs=0.2)
+    logs = np.log(pd.DataFrame({"price": weekly.price, "units": weekly.units / weekly.trade}))
+    centred = logs - logs.groupby(weekly.prod_code).transform("mean")
+    x = centred.price * weekly.prod_code.map(own)  # slope 1 where each product has its planted elasticity
+    assert slope(x, centred.units) == pytest.approx(1, abs=0.2)
 
 
 def test_a_substitute_gains_when_the_other_gets_cheaper(shop: Path, rows: pd.DataFrame):  # C6
@@ -230,7 +233,7 @@ def test_a_substitute_gains_when_the_other_gets_cheaper(shop: Path, rows: pd.Dat
     x, y = [], []
     for pair in cross[cross.product_id < cross.price_of].itertuples():
         if {pair.product_id, pair.price_of} <= set(weekly.index.get_level_values(0)):
-            both = weekly.loc[pair.product_id].join(weekly.loc[pair.price_of], rsuffix="_other", how="inner")
+            both = weekly.loc[pair.product_id].join(weekly.loc[pair.price_of].add_suffix("_other"), how="inner")
             price, units = np.log(both.price / both.price_other), np.log(both.units / both.units_other)
             x.append(price - price.mean())
             y.append(units - units.mean())
@@ -251,8 +254,6 @@ def test_elasticities_are_derivatives_of_the_demand_rule():  # C6
 
     step = 1e-5
     by_a = (demand(np.exp(step), 1) - demand(np.exp(-step), 1)) / (2 * step)
-    from retailsim.sources.synthetic_truth import elasticities
-
     planted = pd.DataFrame(elasticities(cat)).set_index(["product_id", "price_of"]).elasticity
     ids = cat.product_id
     assert by_a == pytest.approx([planted[ids[a], ids[a]], planted[ids[b], ids[a]]], abs=1e-6)
@@ -300,8 +301,12 @@ def test_a_run_replaces_an_earlier_one_and_nothing_else(tmp_path: Path):  # C6, 
     assert theirs.read_text() == "real data"
 
 
-@pytest.mark.parametrize("flag, value", [("customers", 0), ("products", 23), ("stores", -1), ("weeks", 0), ("seed", -1)])
-def test_sizes_that_make_no_retailer_are_named(tmp_path: Path, capsys: pytest.CaptureFixture, flag: str, value: int):  # C39
+@pytest.mark.parametrize(
+    "flag, value", [("customers", 0), ("products", 23), ("stores", -1), ("weeks", 0), ("seed", -1)]
+)
+def test_sizes_that_make_no_retailer_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture, flag: str, value: int
+):  # C39
     assert main([f"--{flag}", str(value), "--output", str(tmp_path / "raw")]) == 2
     assert f"--{flag} {value}" in capsys.readouterr().err
     assert not (tmp_path / "raw").exists()

@@ -94,7 +94,9 @@ def test_an_anonymous_basket_is_no_conflict(text):  # C3
 
 
 def test_rows_without_a_basket_are_set_aside_and_no_basket_of_their_own(text):
-    found = verdicts(text({"basket_id": None, "product_id": "P1"}, {"basket_id": None, "product_id": "P2", "hour": "9"}))
+    found = verdicts(
+        text({"basket_id": None, "product_id": "P1"}, {"basket_id": None, "product_id": "P2", "hour": "9"})
+    )
     assert found == {(None, "P1"): ("BASKET_ID", "is empty"), (None, "P2"): ("BASKET_ID", "is empty")}
 
 

@@ -20,8 +20,8 @@ def by_hand(*keys):
 
 
 def test_values_are_pinned():  # C40: a new value would give every user other masks
-    assert uniform(0, 1, 2, 3).item() == PINNED_UNIFORM
-    assert shuffled(8, 3, 2).tolist() == PINNED_ORDER
+    assert uniform(0, 1, 2, 3).item() == 0.6938385058088058
+    assert shuffled(8, 3, 2).tolist() == [2, 4, 5, 7, 1, 3, 0, 6]
 
 
 @pytest.mark.parametrize("keys", [(0,), (1, 0, 0), (2, 7, 3, 10**6, 49), (4, 2**40), (3, -1)])
@@ -48,7 +48,7 @@ def test_numbers_are_uniform():
 def test_neighbouring_keys_are_unrelated(position):
     keys = np.zeros((2, 3), dtype=int)
     keys[1, position] = 1
-    a, b = (uniform(*row, np.arange(100_000)) for row in keys)
+    a, b = (uniform(*row, np.arange(100_000)) for row in keys.tolist())
     assert abs(np.corrcoef(a, b)[0, 1]) < 5 / 100_000**0.5
     assert abs(np.corrcoef(a[1:], a[:-1])[0, 1]) < 5 / 100_000**0.5
 

@@ -1,0 +1,5 @@
+"""What all tests share.
+
+Shapes in the annotations of `retailsim.model` and `retailsim.training` are checked while testing: pyproject hands
+`--jaxtyping-packages` to pytest, which hooks the imports before any module is loaded (tests/test_shapes.py shows that it does).
+"""

@@ -1,0 +1,115 @@
+"""The road on a small synthetic shop, as the tests walk it: raw files, stages, tensors of single baskets."""
+
+import importlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import ibis
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as csv
+
+from retailsim.model.lookup import Lookup
+from retailsim.reading import load_calendar, load_vocabulary
+from retailsim.training.dataset import Masking, load_samples, make_batch
+from retailsim.training.tables import load_tables
+
+SPLIT = ["--train-weeks", "20", "--val-weeks", "24"]
+PREPARATION = (
+    ("data_pipeline.run_pipeline", ["--input", "RAW", *SPLIT]),
+    ("feature_engineering.run_feature_engineering", []),
+    ("tensor_preparation.run_tensor_preparation", []),
+    ("training.prepare_samples", []),
+    ("training.prepare_tensor_cache", []),
+)
+
+
+@dataclass(frozen=True)
+class Shop:
+    """Where a shop's raw files, data root and checkpoints lie."""
+
+    raw: Path
+    data: Path
+    checkpoints: Path
+
+
+def call(module: str, flags: list, shop: Shop) -> int:
+    """The exit code of `python -m src.<module>` with `flags`, in this process; RAW stands for the raw folder."""
+    argv = [str(shop.raw) if flag == "RAW" else str(flag) for flag in flags]
+    return importlib.import_module(f"retailsim.{module}").main(argv)
+
+
+def prepare(shop: Shop) -> None:
+    """Commands 1–5."""
+    for module, flags in PREPARATION:
+        assert call(module, [*flags, "--data-dir", shop.data], shop) == 0, module
+
+
+def tensors(shop: Shop, split: str) -> dict[str, tuple[int, dict[str, np.ndarray]]]:
+    """Week and all six tensors' rows of every basket of `split`, nothing hidden, by basket id."""
+    vocabulary = load_vocabulary(shop.data)
+    lookup = Lookup(load_tables(shop.data)).double()
+    samples = load_samples(shop.data, split)
+    found = {}
+    for row in range(len(samples)):
+        batch = make_batch(samples, np.array([row]), Masking(vocabulary.size, hide_trip_prob=0.0, is_evaluation=True))
+        six = lookup(batch)
+        found[samples.columns["basket_id"][row]] = (
+            int(samples.columns["week"][row]),
+            {name: getattr(six, name).detach().numpy() for name in ("t1", "t2", "t3", "t4", "t5", "t6")},
+        )
+    return found
+
+
+def kept_basket(shop: Shop) -> str:
+    """The basket of the changed week that stays as it is: the first of a customer with a history."""
+    samples = load_samples(shop.data, "test")
+    is_known = samples.columns["trips"] > 3
+    return samples.columns["basket_id"][is_known][0]
+
+
+def change_future(shop: Shop, week: int, folder: Path) -> Path:
+    """A copy of the raw files in which products, prices, customers and stores of weeks ≥ `week` are permuted.
+
+    One basket of `week` (see `kept_basket`) stays whole.
+    """
+    calendar, kept = load_calendar(shop.data), kept_basket(shop)
+    first_day = int(calendar.monday_of(week).strftime("%Y%m%d"))
+    text = {"column_types": {name: pa.string() for name in ("BASKET_ID", "CUST_CODE", "seg_1", "seg_2")}}
+    for file in sorted(shop.raw.glob("transactions_*.csv")):
+        rows = csv.read_csv(file, convert_options=csv.ConvertOptions(**text))
+        is_future = np.array(rows["SHOP_DATE"].to_pylist()) >= first_day
+        if is_future.any():
+            assert is_future.all()
+            rows = _permuted(rows, pc.equal(rows["BASKET_ID"], kept).to_numpy())
+        csv.write_csv(rows, folder / file.name)
+    return folder
+
+
+def _permuted(rows: pa.Table, is_kept: np.ndarray) -> pa.Table:
+    stay, move = rows.filter(pa.array(is_kept)), rows.filter(pa.array(~is_kept))
+    names = ["PROD_CODE", "PROD_CODE_10", "PROD_CODE_20", "PROD_CODE_30", "PROD_CODE_40"]
+    order = np.random.default_rng(1).permutation(len(move))
+    for name in names:
+        move = move.set_column(move.column_names.index(name), name, move[name].take(order))
+    spend = pc.round(pc.multiply(pc.cast(move["SPEND"], pa.float64()), 1.7), 2)
+    move = move.set_column(move.column_names.index("SPEND"), "SPEND", spend)
+    keep_first = ~pa.array(_is_repeated(move))
+    return pa.concat_tables([stay, move.filter(keep_first)], promote_options="permissive")
+
+
+def _is_repeated(rows: pa.Table) -> np.ndarray:
+    keys = np.array([f"{b}:{p}" for b, p in zip(rows["BASKET_ID"].to_pylist(), rows["PROD_CODE"].to_pylist(), strict=True)])
+    first = np.zeros(len(keys), dtype=bool)
+    first[np.unique(keys, return_index=True)[1]] = True
+    return ~first
+
+
+def leaky_sums(weekly, entity, columns, half_life=None):
+    """`as_of_sums` with the current week inside its frame: the leak that C19 forbids."""
+    so_far = ibis.window(group_by=list(entity), order_by="week", preceding=(None, 0))
+    growth = ibis.literal(2.0) ** (weekly.week / half_life) if half_life else ibis.literal(1.0)
+    grown = weekly.select(*entity, "week", **{name: weekly[name].cast("float64") * growth for name in columns})
+    shrink = ibis.literal(2.0) ** (grown.week / -half_life) if half_life else ibis.literal(1.0)
+    return grown.select(*entity, "week", **{n: grown[n].sum().over(so_far).fill_null(0.0) * shrink for n in columns})

@@ -1,0 +1,143 @@
+"""How commands meet the person at the keyboard: flags, one-sentence errors, exit codes, closed pipes."""
+
+import errno
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Literal
+
+import pytest
+import tyro
+
+from retailsim import console
+from retailsim.errors import UserError
+
+
+def rank(
+    checkpoint: tyro.conf.Positional[Path],
+    split: Literal["val", "test"] = "test",
+    detailed: bool = False,
+    nrows: int | None = None,
+) -> int:
+    """Rank hidden products.
+
+    Args:
+        checkpoint: the model.
+        split: weeks to rank on.
+        detailed: show the breakdowns.
+        nrows: rows to take; all when left out.
+    """
+    seen.append((checkpoint, split, detailed, nrows))
+    return 1 if split == "val" else 0
+
+
+seen: list[tuple] = []
+
+
+@pytest.fixture(autouse=True)
+def nothing_seen():
+    seen.clear()
+
+
+def test_flags_are_those_of_the_signature():
+    assert console.run(rank, ["best_model.pt", "--detailed", "--nrows", "5"]) == 0
+    assert seen == [(Path("best_model.pt"), "test", True, 5)]
+
+
+def test_what_the_command_returns_is_the_exit_code():
+    assert console.run(rank, ["best_model.pt", "--split", "val"]) == 1
+
+
+def test_help_is_the_docstring_with_defaults_and_the_name_that_was_typed(capsys):
+    assert console.run(rank, ["--help"]) == 0
+    shown = capsys.readouterr().out
+    for text in (
+        "usage: retailsim test-console",
+        "Rank hidden products.",
+        "--detailed",
+        "(default: test)",
+        "--nrows INT",
+    ):
+        assert text in shown
+    assert "--no-detailed" not in shown and not seen
+
+
+@pytest.mark.parametrize(
+    "flags, named",
+    [
+        ([], "PATH"),
+        (["a.pt", "--split", "train"], "'train' for argument '--split'"),
+        (["a.pt", "--nrows", "many"], "--nrows"),
+        (["a.pt", "--nrows", "None"], "--nrows"),
+        (["a.pt", "--nrows"], "'--nrows'"),
+        (["a.pt", "--detail"], "--detailed"),  # the nearest flag
+        (["a.pt", "--no-detailed"], "--no-detailed"),
+    ],
+)
+def test_flags_that_do_not_parse_are_named(flags, named, capsys):  # C39
+    assert console.run(rank, flags) == 2
+    shown = capsys.readouterr()
+    assert named in shown.err and "Traceback" not in shown.err and not shown.out and not seen
+
+
+def raising(error):
+    """A command that ends with `error`."""
+
+    def command() -> None:
+        """Fail."""
+        raise error
+
+    return command
+
+
+def test_a_mistake_is_one_sentence_and_exit_code_2(capsys):  # C39
+    assert console.run(raising(UserError("data/a [x].parquet is missing: run [this] first")), []) == 2
+    shown = capsys.readouterr()
+    assert shown.err == "error: data/a [x].parquet is missing: run [this] first\n" and not shown.out
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EACCES, errno.ENOTDIR])
+def test_a_path_that_cannot_be_used_is_the_users_to_mend(code, capsys):  # C39
+    assert console.run(raising(OSError(code, os.strerror(code), "data/x")), []) == 2
+    assert capsys.readouterr().err.startswith(f"error: data/x cannot be used ({os.strerror(code)})")
+
+
+def test_our_own_mistakes_keep_their_traceback():
+    for error in (OSError(errno.EBADF, "bad descriptor"), KeyError("week"), ValueError("x")):
+        with pytest.raises(type(error)):
+            console.run(raising(error), [])
+
+
+def test_an_interrupt_is_exit_code_130(capsys):
+    assert console.run(raising(KeyboardInterrupt()), []) == 130
+    assert capsys.readouterr().err == "interrupted\n"
+
+
+@pytest.mark.parametrize("speak", ["console.out.print('x' * 70_000)", "print('x' * 70_000)"])
+def test_a_closed_pipe_ends_without_a_trace(speak):
+    """The reader goes away before anything is written, as `| head` does after its last line."""
+    program = f"""
+import sys
+from retailsim import console
+def speak() -> None:
+    "Say much."
+    sys.stdin.read()
+    {speak}
+sys.exit(console.run(speak, []))
+"""
+    child = subprocess.Popen(
+        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert child.stdin and child.stdout and child.stderr
+    child.stdout.close()
+    child.stdin.close()
+    said = child.stderr.read()
+    child.stderr.close()
+    assert (child.wait(timeout=60), said) == (141, b"")
+
+
+def test_stages_name_the_step_that_begins():
+    with console.stages(2) as advance:
+        advance("prices")
+        advance("graph")

@@ -1,0 +1,116 @@
+"""A stage is skipped only when inputs, settings, code and outputs are those that its manifest names."""
+
+import json
+
+import pytest
+
+from retailsim import manifest
+from retailsim.errors import UserError
+from retailsim.manifest import Manifest, code_fingerprint, fingerprint, settings_of
+from retailsim.storage import Record
+
+STAGE = "data_pipeline.run_pipeline"
+OUTPUTS = (Record("processed/a.json", STAGE, "a"), Record("processed/b.json", STAGE, "b"))
+
+
+@pytest.fixture
+def written(tmp_path):
+    """A data root in which the stage has run, and the function that makes its manifest as a rerun would."""
+    source, root = tmp_path / "raw.csv", tmp_path / "data"
+    source.write_text("SHOP_WEEK\n200607\n")
+
+    def now(**settings):
+        return Manifest(STAGE, root, [source], {"nrows": None, **settings}, OUTPUTS)
+
+    assert not now().is_current()  # nothing has run
+    for output in OUTPUTS:
+        output.write(root, {"rows": 1})
+    assert not now().is_current()  # killed before the manifest was written
+    now().write()
+    assert now().is_current()
+    return source, root, now
+
+
+def test_changed_input_is_stale(written):
+    source, _, now = written
+    source.write_text("SHOP_WEEK\n200608\n")  # as long as before
+    assert not now().is_current()
+
+
+def test_changed_settings_are_stale(written):
+    _, _, now = written
+    assert not now(nrows=10).is_current()
+
+
+@pytest.mark.parametrize("damage", ["changed", "missing"])
+def test_changed_output_is_stale(written, damage):
+    _, root, now = written
+    path = root / OUTPUTS[1].path
+    path.write_text("{}") if damage == "changed" else path.unlink()
+    assert not now().is_current()
+
+
+def test_changed_code_is_stale(written, monkeypatch):
+    _, _, now = written
+    monkeypatch.setattr(manifest, "code_fingerprint", lambda package: f"other code of {package}")
+    assert not now().is_current()
+
+
+def test_changed_versions_are_stale(written, monkeypatch):
+    _, _, now = written
+    monkeypatch.setattr(manifest.importlib.metadata, "version", lambda name: "0.0")
+    assert not now().is_current()
+
+
+def test_an_unreadable_manifest_is_stale(written):
+    _, root, now = written
+    path = root / "processed" / "run_pipeline.manifest.json"
+    path.write_text(path.read_text()[:20])
+    assert not now().is_current()
+
+
+def test_code_is_that_of_the_stage_and_of_the_root_modules(tmp_path, monkeypatch):
+    package = tmp_path / "retailsim"
+    for name in ("__init__.py", "weeks.py", "stage/step.py", "other/step.py"):
+        (package / name).parent.mkdir(parents=True, exist_ok=True)
+        (package / name).write_text("x = 1\n")
+    monkeypatch.setattr(manifest.retailsim, "__file__", str(package / "__init__.py"))
+
+    def changes(name):
+        before = code_fingerprint("stage")
+        (package / name).write_text(f"x = {name!r}\n")
+        return code_fingerprint("stage") != before
+
+    assert changes("stage/step.py") and changes("weeks.py")
+    assert not changes("other/step.py")
+
+
+def test_the_manifest_says_what_the_outputs_were_made_from(written):
+    source, root, _ = written
+    record = json.loads((root / "processed" / "run_pipeline.manifest.json").read_text())
+    assert record["inputs"] == {"raw.csv": fingerprint(source)}
+    assert record["settings"] == {"nrows": None} and record["stage"] == STAGE
+    assert set(record["outputs"]) == {"a.json", "b.json"}
+
+
+def test_fingerprints_of_folders_see_names_and_contents(tmp_path):
+    folder = tmp_path / "weeks"
+    folder.mkdir()
+    (folder / "1.csv").write_text("a")
+    (folder / "2.csv").write_text("b")
+    prints = [fingerprint(folder)]
+    (folder / "2.csv").rename(folder / "3.csv")
+    prints.append(fingerprint(folder))
+    (folder / "3.csv").write_text("c")
+    prints.append(fingerprint(folder))
+    assert len(set(prints)) == 3
+
+
+def test_settings_of_a_stage_that_ended(written):
+    _, root, _ = written
+    assert settings_of(OUTPUTS[0], STAGE, root) == {"nrows": None}
+
+
+def test_a_stage_that_did_not_end_is_named(tmp_path):  # C39
+    with pytest.raises(UserError, match='run_pipeline.manifest.json is missing: run "python -m src.data_pipeline'):
+        settings_of(OUTPUTS[0], STAGE, tmp_path)

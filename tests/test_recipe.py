@@ -1,0 +1,131 @@
+"""The founding document's recipe on a small synthetic shop, and the laws that only the whole road can hold."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from retailsim import artifacts
+from tests import recipe
+
+CHANGED_FROM = 26  # a test week: everything of it and later is changed, but for one basket
+
+
+def test_every_stage_left_its_files(shop):  # C7 C8 C9 C10 C11
+    for artifact in artifacts.ALL:
+        assert artifact.at(shop.data).stat().st_size > 0
+
+
+def test_a_second_run_says_that_all_is_current(shop, capsys):
+    for module, flags in recipe.PREPARATION:
+        before = {path: path.stat().st_mtime_ns for path in shop.data.rglob("*") if path.is_file()}
+        assert recipe.call(module, [*flags, "--data-dir", shop.data], shop) == 0
+        assert "is current" in capsys.readouterr().out
+        assert before == {path: path.stat().st_mtime_ns for path in shop.data.rglob("*") if path.is_file()}
+
+
+def test_the_same_input_gives_the_same_bytes(shop, tmp_path):  # C40
+    again = recipe.Shop(shop.raw, tmp_path / "data", tmp_path / "checkpoints")
+    recipe.prepare(again)
+    for artifact in artifacts.ALL:
+        assert artifact.at(again.data).read_bytes() == artifact.at(shop.data).read_bytes(), artifact.path
+
+
+def test_checkpoints_and_evaluation(shop, trained, capsys):  # C25 C26 C28 C30 C32
+    lines = [json.loads(line) for line in (trained / "metrics.jsonl").read_text().splitlines()]
+    assert [line["epoch"] for line in lines] == [1, 2, 3, 4]
+    assert [line["phase"] for line in lines] == ["warmup", "main", "main", "finetune"]
+    best = min(lines, key=lambda line: line["val_loss"])
+    assert torch.load(trained / "best_model.pt", weights_only=True)["epoch"] == best["epoch"]
+    path = trained / "evaluation.json"
+    flags = [trained / "best_model.pt", "--detailed", "--json", path, "--data-dir", shop.data]
+    assert recipe.call("training.evaluate", flags, shop) == 0
+    printed = capsys.readouterr().out
+    for words in ("Top-1", "personal frequency", "popularity", "Breakdown by Day of Week", "majority"):
+        assert words in printed
+    record = json.loads(path.read_text())
+    metrics = {"n", "top1", "top5", "top10", "mrr", "ndcg10"}
+    assert {"split", "checkpoint", "views", "slices", "auxiliary", "baselines"} <= record.keys()
+    assert {view: set(trips) for view, trips in record["views"].items()} == dict.fromkeys(
+        ("fresh", "replayed", "all"), {"trip_known", "trip_unknown"}
+    )
+    assert set(record["slices"]) == {"weekday", "basket_size", "customer_history"}
+    fresh = record["views"]["fresh"]["trip_unknown"]
+    assert set(fresh) == metrics and fresh["n"] > 100
+    assert record["views"]["all"]["trip_known"]["n"] == fresh["n"] + record["views"]["replayed"]["trip_known"]["n"]
+    for names in record["slices"].values():
+        assert sum(m["n"] for m in names.values()) == fresh["n"]
+    assert all(m["n"] == fresh["n"] for m in record["baselines"].values())
+    assert set(record["auxiliary"]) == {"mission_type", "mission_focus", "price_sensitivity", "basket_size"}
+
+
+def test_resumed_equals_uninterrupted(shop, trained, tmp_path):  # C28 C40
+    for name in ("epoch_2.pt", "metrics.jsonl"):
+        shutil.copy(trained / name, tmp_path / name)
+    flags = ["--resume", tmp_path / "epoch_2.pt", "--data-dir", shop.data, "--checkpoint-dir", tmp_path]
+    assert recipe.call("training.train", flags, shop) == 0
+    whole, resumed = (torch.load(folder / "epoch_4.pt", weights_only=True) for folder in (trained, tmp_path))
+    for name, weight in whole["model"].items():
+        assert torch.equal(weight, resumed["model"][name]), name
+    assert (tmp_path / "metrics.jsonl").read_text() == (trained / "metrics.jsonl").read_text()
+
+
+class TestTheFutureDoesNotMatter:  # C19
+    """Everything of weeks ≥ 26 but one basket is changed; no tensor of an earlier basket, or of that one, moves."""
+
+    def test_no_tensor_moves(self, shop, changed_shop):
+        assert not moved(shop, changed_shop)
+
+    def test_the_change_reached_the_future(self, shop, changed_shop):
+        assert moved(shop, changed_shop, first_week=CHANGED_FROM + 1)
+
+    @pytest.mark.parametrize(
+        "user",
+        [
+            "feature_engineering.histories",
+            pytest.param("feature_engineering.customer_histories", marks=pytest.mark.slow),
+            pytest.param("feature_engineering.store_features", marks=pytest.mark.slow),
+            pytest.param("data_pipeline.missions", marks=pytest.mark.slow),
+            pytest.param("data_pipeline.store_affinity", marks=pytest.mark.slow),
+        ],
+    )
+    def test_a_frame_that_holds_the_week_itself_is_caught(self, shop, changed_raw, tmp_path, monkeypatch, user):
+        monkeypatch.setattr(f"retailsim.{user}.as_of_sums", recipe.leaky_sums)
+        leaky = [recipe.Shop(raw, tmp_path / raw.name, tmp_path) for raw in (shop.raw, changed_raw)]
+        for one in leaky:
+            recipe.prepare(one)
+        assert moved(*leaky)
+
+
+def moved(shop: recipe.Shop, changed: recipe.Shop, first_week: int = 1) -> set[str]:
+    """Names of the tensors that differ for a basket of weeks first_week … 25, or for the kept basket of week 26."""
+    different: set[str] = set()
+    last = CHANGED_FROM if first_week == 1 else 10_000
+    for split in ("train", "val", "test"):
+        here, there = (recipe.tensors(s, split) for s in (shop, changed))
+        kept = recipe.kept_basket(shop)
+        for basket, (week, tensors) in here.items():
+            if week < first_week or week > last or (first_week == 1 and week == CHANGED_FROM and basket != kept):
+                continue
+            if basket not in there:
+                different.add("basket")
+                continue
+            different |= {n for n, value in tensors.items() if not np.array_equal(value, there[basket][1][n])}
+    return different
+
+
+@pytest.fixture(scope="module")
+def changed_raw(shop, tmp_path_factory) -> Path:
+    """The shop's raw files with products, prices and customers of weeks ≥ 26 permuted, but for one basket of week 26."""
+    return recipe.change_future(shop, CHANGED_FROM, tmp_path_factory.mktemp("changed"))
+
+
+@pytest.fixture(scope="module")
+def changed_shop(changed_raw, tmp_path_factory) -> recipe.Shop:
+    root = tmp_path_factory.mktemp("changed_shop")
+    changed = recipe.Shop(changed_raw, root / "data", root / "checkpoints")
+    recipe.prepare(changed)
+    return changed

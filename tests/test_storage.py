@@ -1,0 +1,180 @@
+"""Files between the stages: identity of write and read, atomic writes, sentences for what is damaged."""
+
+import json
+from datetime import date, datetime
+from decimal import Decimal
+
+import duckdb
+import ibis
+import numpy as np
+import pandas as pd
+import pytest
+
+from retailsim.errors import UserError
+from retailsim.storage import Array, Record, Table, atomic, connect
+
+TABLE = Table(
+    "processed/sales.parquet",
+    "data_pipeline.run_pipeline",
+    "one row per product",
+    {
+        "product_id": ("string", "product id"),
+        "week": ("int32", "week"),
+        "spend": ("decimal(18, 2)", "£"),
+        "date": ("date", "day"),
+    },
+)
+ARRAY = Array("cache/rows.npy", "training.prepare_tensor_cache", "rows", "float32", "rows 3")
+RECORD = Record("processed/calendar.json", "data_pipeline.run_pipeline", "the calendar")
+ROWS = [("P2", 1, Decimal("0.10"), datetime(2006, 4, 10)), ("P1", 2, Decimal("2.55"), datetime(2006, 4, 18))]
+AGAIN = 'run "python -m src.data_pipeline.run_pipeline" again'
+
+
+def sales(rows=ROWS):
+    """The table of the test, with wider types than declared, as an engine's sums have."""
+    types = {"product_id": "string", "week": "int64", "spend": "decimal(38, 2)", "date": "timestamp"}
+    return ibis.memtable(rows, schema=types)
+
+
+def files_under(root):
+    return sorted(str(path.relative_to(root)) for path in root.rglob("*") if path.is_file())
+
+
+def test_a_table_comes_back_as_declared_and_in_order(tmp_path):
+    TABLE.write(tmp_path, sales(), connect(), ["product_id"])
+    found = TABLE.read(tmp_path, connect())
+    assert found.schema() == TABLE.schema
+    assert found.to_pyarrow().to_pylist() == [
+        {"product_id": "P1", "week": 2, "spend": Decimal("2.55"), "date": date(2006, 4, 18)},
+        {"product_id": "P2", "week": 1, "spend": Decimal("0.10"), "date": date(2006, 4, 10)},
+    ]
+    assert files_under(tmp_path) == [TABLE.path]
+
+
+def test_the_same_rows_are_the_same_bytes(tmp_path):  # C40
+    for name, rows in (("a", ROWS), ("b", ROWS[::-1])):
+        TABLE.write(tmp_path / name, sales(rows), connect(), ["product_id"])
+        RECORD.write(tmp_path / name, {"b": 1, "a": [2, 3]} if name == "a" else {"a": [2, 3], "b": 1})
+    for path in (TABLE.path, RECORD.path):
+        assert (tmp_path / "a" / path).read_bytes() == (tmp_path / "b" / path).read_bytes()
+
+
+def test_an_array_comes_back_memory_mapped_and_read_only(tmp_path):  # C10
+    numbers = np.arange(6, dtype=np.float64).reshape(2, 3).T.copy().T  # wider and in column order
+    ARRAY.write(tmp_path, numbers)
+    found = ARRAY.read(tmp_path)
+    assert isinstance(found, np.memmap) and found.dtype == np.float32 and found.tolist() == numbers.tolist()
+    with pytest.raises(ValueError, match="read-only"):
+        found[0, 0] = 1
+
+
+def test_a_record_comes_back(tmp_path):
+    RECORD.write(tmp_path, {"week": 3, "name": "Äpfel"})
+    assert RECORD.read(tmp_path) == {"week": 3, "name": "Äpfel"}
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_no_temporary(tmp_path):  # C29
+    path = tmp_path / "file.txt"
+    path.write_text("old")
+
+    def write_half():
+        with atomic(path) as temporary:
+            temporary.write_text("half")
+            raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        write_half()
+    assert path.read_text() == "old" and files_under(tmp_path) == ["file.txt"]
+
+
+def test_a_table_whose_rows_cannot_be_made_leaves_the_old_file(tmp_path):
+    TABLE.write(tmp_path, sales(), connect(), ["product_id"])
+    old = (tmp_path / TABLE.path).read_bytes()
+    broken = sales().mutate(week=ibis.literal("no week"))
+    with pytest.raises(duckdb.ConversionException, match="no week"):
+        TABLE.write(tmp_path, broken, connect(), ["product_id"])
+    assert (tmp_path / TABLE.path).read_bytes() == old and files_under(tmp_path) == [TABLE.path]
+
+
+def test_a_file_is_not_seen_before_it_is_whole(tmp_path):
+    path = tmp_path / "new" / "file.txt"
+    with atomic(path) as temporary:
+        temporary.write_text("whole")
+        assert not path.exists() and temporary.parent == path.parent
+    assert path.read_text() == "whole"
+
+
+@pytest.mark.parametrize("artifact", [TABLE, ARRAY, RECORD], ids=lambda artifact: artifact.path)
+def test_a_missing_file_names_the_command_to_run(artifact, tmp_path):  # C39
+    with pytest.raises(UserError) as caught:
+        artifact.read(tmp_path, connect()) if isinstance(artifact, Table) else artifact.read(tmp_path)
+    command = f'run "python -m src.{artifact.written_by}" first'
+    assert str(caught.value) == f"{tmp_path / artifact.path} is missing: {command}"
+
+
+def refused(artifact, root):
+    """The sentence with which reading is refused, without the path in front, which it must begin with."""
+    with pytest.raises(UserError) as caught:
+        artifact.read(root, connect()) if isinstance(artifact, Table) else artifact.read(root)
+    sentence = str(caught.value)
+    assert sentence.startswith(f"{root / artifact.path} ") and "\n" not in sentence
+    return sentence.removeprefix(f"{root / artifact.path} ")
+
+
+def test_a_truncated_table_is_refused(tmp_path):  # C4
+    TABLE.write(tmp_path, sales(), connect(), ["product_id"])
+    path = tmp_path / TABLE.path
+    path.write_bytes(path.read_bytes()[:-20])
+    assert refused(TABLE, tmp_path).startswith("cannot be read (")
+    path.write_bytes(b"")
+    assert refused(TABLE, tmp_path).endswith(AGAIN)
+
+
+def test_a_missing_column_is_named(tmp_path):  # C4
+    path = tmp_path / TABLE.path
+    path.parent.mkdir()
+    connect().to_parquet(sales().drop("spend", "date"), path)
+    assert refused(TABLE, tmp_path) == "has column week as int64, not int32: " + AGAIN
+    connect().to_parquet(sales().drop("spend", "date").cast({"week": "int32"}), path)
+    assert refused(TABLE, tmp_path) == "has no column spend: " + AGAIN
+
+
+def test_a_column_of_another_dtype_is_named(tmp_path):  # C4
+    path = tmp_path / TABLE.path
+    path.parent.mkdir()
+    pd.DataFrame({"product_id": ["P1"], "week": ["1"], "spend": [1.0], "date": [date(2006, 4, 10)]}).to_parquet(path)
+    assert refused(TABLE, tmp_path) == "has column week as string, not int32: " + AGAIN
+
+
+def test_a_damaged_array_is_refused(tmp_path):  # C4, C11
+    again = 'run "python -m src.training.prepare_tensor_cache" again'
+    path = tmp_path / ARRAY.path
+    ARRAY.write(tmp_path, np.zeros((2, 3)))
+    path.write_bytes(path.read_bytes()[:-5])
+    assert refused(ARRAY, tmp_path).startswith("cannot be read (")
+    path.write_bytes(b"")
+    assert refused(ARRAY, tmp_path).endswith(again)
+    np.save(path, np.zeros((2, 3), dtype=np.float64))
+    assert refused(ARRAY, tmp_path) == f"holds float64 (2, 3), not float32 [rows 3]: {again}"
+    np.save(path, np.zeros(3, dtype=np.float32))
+    assert refused(ARRAY, tmp_path) == f"holds float32 (3,), not float32 [rows 3]: {again}"
+    np.save(path, np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    assert "cannot be read (" in refused(ARRAY, tmp_path)  # a pickle inside is never opened
+
+
+def test_an_array_of_another_width_is_refused(tmp_path):  # C9
+    path = tmp_path / ARRAY.path
+    path.parent.mkdir()
+    np.save(path, np.zeros((2, 4), dtype=np.float32))
+    assert refused(ARRAY, tmp_path).startswith("holds float32 (2, 4), not float32 [rows 3]")
+
+
+def test_a_damaged_record_is_refused(tmp_path):  # C4
+    RECORD.write(tmp_path, {"week": 3})
+    path = tmp_path / RECORD.path
+    path.write_text(path.read_text()[:-4])
+    assert refused(RECORD, tmp_path).startswith("is not JSON (")
+    path.write_bytes(b"\xff\xfe")
+    assert refused(RECORD, tmp_path).endswith(AGAIN)
+    path.write_text(json.dumps([1, 2]))
+    assert refused(RECORD, tmp_path).startswith("is not a JSON object")

@@ -1,0 +1,218 @@
+"""C12, C25, C40: batches and their masks, which depend on (seed, epoch, basket) alone."""
+
+from dataclasses import fields, replace
+
+import numpy as np
+import pytest
+import torch
+
+from retailsim.training.dataset import Masking, batch_rows, load_batches, make_batch, ordered_rows
+from retailsim.vocab import MASK, PAD
+from tests.small_world import SPECIALS, VOCAB_SIZE, make_samples
+
+TRAINING = Masking(VOCAB_SIZE, hide_trip_prob=0.5, epoch=3, seed=1)
+EVALUATION = Masking(VOCAB_SIZE, is_evaluation=True)
+
+
+@pytest.fixture(scope="module")
+def samples():
+    return make_samples(np.random.default_rng(0).integers(1, 13, 300))
+
+
+@pytest.fixture(scope="module")
+def long_samples():
+    """Many full baskets, for shares and bounds."""
+    return make_samples(np.full(1200, 50), seed=2)
+
+
+def baskets_of(batch):
+    """Each basket of a batch by its number, without padding: what it shows, pays, hides, and its context."""
+    width, found = batch.ids.shape[1], {}
+    targets = torch.zeros_like(batch.ids).flatten().index_put((batch.places,), batch.targets).view_as(batch.ids)
+    context = ("customer", "store", "week", "day", "hour", "recency", "trip", "hide_trip", "labels")
+    for b, number in enumerate(batch.sample.tolist()):
+        length = int((batch.ids[b] != PAD).sum())
+        assert (batch.ids[b, length:] == PAD).all() and batch.paid[b, length:].isnan().all() and length <= width
+        found[number] = (
+            batch.ids[b, :length].tolist(),
+            batch.paid[b, :length].nan_to_num(-1).tolist(),
+            targets[b, :length].tolist(),
+            [getattr(batch, name)[b].tolist() for name in context],
+        )
+    return found
+
+
+def test_shapes_and_padding(samples):  # C12
+    rows = np.array([4, 0, 9])
+    lengths = samples.lengths[rows]
+    batch = make_batch(samples, rows, EVALUATION)
+    assert batch.ids.shape == batch.paid.shape == (3, lengths.max())
+    assert (batch.ids != PAD).sum(1).tolist() == lengths.tolist()
+    assert batch.sample.tolist() == rows.tolist()
+    assert batch.trip.shape == batch.labels.shape == (3, 4)
+    kinds = {f.name: getattr(batch, f.name).dtype for f in fields(batch)}
+    assert {name for name, kind in kinds.items() if kind != torch.int64} == {"paid", "hide_trip"}
+    assert (kinds["paid"], kinds["hide_trip"]) == (torch.float32, torch.bool)
+
+
+@pytest.mark.parametrize("masking", [TRAINING, EVALUATION])
+def test_a_batch_holds_the_baskets_and_nothing_else(samples, masking):  # C12
+    rows = np.arange(len(samples))
+    for number, (ids, paid, targets, _) in baskets_of(make_batch(samples, rows, masking)).items():
+        items = slice(samples.starts[number], samples.starts[number + 1])
+        price = dict(zip(samples.products[items].tolist(), np.nan_to_num(samples.prices[items], nan=-1), strict=True))
+        true = [target or shown for shown, target in zip(ids, targets, strict=True)]
+        assert sorted(true) == sorted(price)
+        assert paid == [-1 if target else price[shown] for shown, target in zip(ids, targets, strict=True)]
+        assert any(targets)
+
+
+def test_context_columns(samples):
+    batch = make_batch(samples, np.arange(50), replace(TRAINING, hide_trip_prob=0.0))
+    for field, column in {
+        "customer": "customer_row",
+        "store": "store_row",
+        "week": "week",
+        "day": "day",
+        "hour": "hour",
+    }.items():
+        assert getattr(batch, field).tolist() == samples.columns[column][:50].tolist()
+    assert (
+        batch.recency.tolist()
+        == np.where(samples.columns["recency"] < 0, 0, samples.columns["recency"].clip(1))[:50].tolist()
+    )
+    assert batch.trip.tolist() == batch.labels.tolist() == samples.trip[:50].tolist()
+    assert not batch.hide_trip.any()
+
+
+@pytest.mark.parametrize("masking", [TRAINING, EVALUATION])
+def test_a_basket_is_masked_the_same_in_any_company(samples, masking):  # C25
+    rows = np.arange(60)
+    together = baskets_of(make_batch(samples, rows, masking))
+    reversed_ = baskets_of(make_batch(samples, rows[::-1].copy(), masking))
+    alone = {}
+    for row in rows:
+        alone |= baskets_of(make_batch(samples, np.array([row]), masking))
+    assert together == reversed_ == alone
+    keep = np.arange(len(samples)) % 3 == 0
+    chosen = baskets_of(make_batch(samples.select(keep), np.arange(20), masking))
+    assert chosen == {number: together[number] for number in range(0, 60, 3)}
+
+
+def test_the_number_of_workers_changes_nothing(samples):  # C25, C40
+    rows = batch_rows(samples.lengths, 64, seed=0, epoch=1)
+    runs = [list(load_batches(samples, rows, TRAINING, num_workers)) for num_workers in (0, 2)]
+    assert len(runs[0]) == len(rows)
+    for a, b in zip(*runs, strict=True):
+        for f in fields(a):
+            torch.testing.assert_close(getattr(a, f.name), getattr(b, f.name), rtol=0, atol=0, equal_nan=True)
+
+
+def test_loading_leaves_global_chance_alone(samples):  # C29: dropout draws from it
+    before = torch.get_rng_state()
+    list(load_batches(samples, ordered_rows(samples.lengths, 64), TRAINING))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("change", [{"epoch": 4}, {"seed": 2}])
+def test_each_epoch_and_seed_draws_anew(long_samples, change):  # C25
+    rows = np.arange(200)
+    one, other = (make_batch(long_samples, rows, masking) for masking in (TRAINING, replace(TRAINING, **change)))
+    first, second = baskets_of(one), baskets_of(other)
+    hidden = [[{t for t in found[number][2] if t} for number in rows.tolist()] for found in (first, second)]
+    overlap = np.mean([len(a & b) / len(a) for a, b in zip(*hidden, strict=True)])
+    assert overlap == pytest.approx(8 / 50, abs=0.05)
+    assert np.mean([a[0] == b[0] for a, b in zip(first.values(), second.values(), strict=True)]) == 0
+    assert (one.hide_trip == other.hide_trip).float().mean().item() == pytest.approx(0.5, abs=0.2)
+
+
+@pytest.mark.parametrize("mask_prob, counts", [(0.15, [1, 1, 1, 2, 3, 8]), (0.20, [1, 1, 2, 2, 4, 10])])
+def test_how_many_are_hidden(mask_prob, counts):  # C25
+    samples = make_samples(np.array([1, 6, 9, 10, 20, 50]))
+    batch = make_batch(samples, np.arange(6), replace(TRAINING, mask_prob=mask_prob))
+    assert np.bincount(batch.places // batch.ids.shape[1]).tolist() == counts
+
+
+def test_chosen_places_are_masked_replaced_or_kept(long_samples):  # C25
+    batch = make_batch(long_samples, np.arange(len(long_samples)), TRAINING)
+    shown = batch.ids.flatten()[batch.places]
+    n = len(shown)
+    assert n == 1200 * 8
+    is_mask, is_kept = shown == MASK, shown == batch.targets
+    is_random = ~is_mask & ~is_kept
+    for part, share in ((is_mask, 0.8), (is_random, 0.1), (is_kept, 0.1)):
+        # a random product is the product itself once in 90 times
+        assert part.float().mean().item() == pytest.approx(share, abs=5 * (share * (1 - share) / n) ** 0.5 + 0.0012)
+    # Random products are any of the vocabulary: no special token, no late product.
+    counts = torch.bincount(shown[is_random], minlength=VOCAB_SIZE)
+    assert len(counts) == VOCAB_SIZE and counts[:SPECIALS].sum() == 0
+    assert (counts[SPECIALS:] > 0).all()
+
+
+def test_chance_prefers_no_place(long_samples):  # C21, C25
+    """Every stored position is hidden equally often, and stands at every place equally often."""
+    batch = make_batch(long_samples, np.arange(1200), TRAINING)
+    targets = torch.zeros_like(batch.ids).flatten().index_put((batch.places,), batch.targets).view_as(batch.ids)
+    true = torch.where(targets > 0, targets, batch.ids).numpy()
+    stored = long_samples.products.reshape(1200, 50)
+    place_of = (true[:, None, :] == stored[:, :, None]).argmax(-1)  # [basket, stored position] → place
+    hidden_by_position = np.take_along_axis(targets.numpy() > 0, place_of, axis=1).mean(0)
+    sigma = (0.16 * 0.84 / 1200) ** 0.5
+    assert np.abs(hidden_by_position - 0.16).max() < 5 * sigma
+    assert np.abs((targets.numpy() > 0).mean(0) - 0.16).max() < 5 * sigma
+    assert np.abs(place_of.mean(0) - 24.5).max() < 5 * 50 / (12 * 1200) ** 0.5
+
+
+def test_evaluation_hides_the_first_of_the_list_and_shows_the_mask(samples):  # C25, C32
+    rows = np.arange(len(samples))
+    for seed, epoch in ((0, 0), (5, 2)):
+        batch = make_batch(samples, rows, replace(EVALUATION, seed=seed, epoch=epoch))
+        assert (batch.ids.flatten()[batch.places] == MASK).all()
+        for number, (_, _, targets, _) in baskets_of(batch).items():
+            start, n = samples.starts[number], samples.lengths[number]
+            hidden = samples.products[start : start + max(1, (15 * n + 50) // 100)]
+            assert {t for t in targets if t} == set(hidden.tolist())
+        assert batch.hide_trip.all() and (batch.trip == -1).all()
+        assert batch.labels.tolist() == samples.trip.tolist()
+
+
+def test_a_cut_basket_hides_as_many_as_the_whole():  # C12, C32
+    samples = make_samples(np.array([50]))
+    samples.columns["n_products"] = np.array([87])
+    assert len(make_batch(samples, np.array([0]), EVALUATION).places) == (15 * 87 + 50) // 100 == 13
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_the_share_of_hidden_trips(long_samples, share):  # C22
+    batch = make_batch(long_samples, np.arange(1200), replace(TRAINING, hide_trip_prob=share))
+    assert batch.hide_trip.float().mean().item() == pytest.approx(share, abs=5 * (share * (1 - share) / 1200) ** 0.5)
+    assert (batch.trip[batch.hide_trip] == -1).all()
+    assert torch.equal(batch.trip[~batch.hide_trip], batch.labels[~batch.hide_trip])
+
+
+def test_an_epoch_holds_every_basket_once_in_little_padding():
+    lengths = np.random.default_rng(0).geometric(0.15, 20_011).clip(1, 50)
+    epochs = [batch_rows(lengths, 64, seed=3, epoch=epoch) for epoch in (1, 2)]
+    for rows in epochs:
+        assert sorted(np.concatenate(rows).tolist()) == list(range(20_011))
+        assert sorted(len(batch) for batch in rows)[:2] == [20_011 % 64, 64]
+        padded = sum(len(batch) * lengths[batch].max() for batch in rows)
+        assert lengths.sum() / padded > 0.9
+        # Long and short batches come mixed, not in the order of the length.
+        widths = np.array([lengths[batch].max() for batch in rows])
+        assert abs(np.corrcoef(widths[1:], widths[:-1])[0, 1]) < 0.3
+    assert any(set(a) != set(b) for a, b in zip(*epochs, strict=True))
+    again = batch_rows(lengths, 64, seed=3, epoch=1)
+    assert all((a == b).all() for a, b in zip(epochs[0], again, strict=True))
+
+
+@pytest.mark.parametrize("n, batch_size", [(1, 256), (256, 256), (257, 256), (5, 1)])
+def test_few_baskets_are_an_epoch_too(n, batch_size):
+    rows = batch_rows(np.ones(n, dtype=np.int64), batch_size, seed=0, epoch=1)
+    assert sorted(np.concatenate(rows).tolist()) == list(range(n)) and max(map(len, rows)) <= batch_size
+
+
+def test_an_evaluation_holds_every_basket_once_by_length(samples):
+    rows = ordered_rows(samples.lengths, 32)
+    order = np.concatenate(rows)
+    assert sorted(order.tolist()) == list(range(300)) and (np.diff(samples.lengths[order]) >= 0).all()

@@ -1,0 +1,75 @@
+"""C26: what a batch costs, part by part, and which products count as bought together."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from retailsim.config import TrainConfig
+from retailsim.labels import TRIP_LABELS
+from retailsim.model.batch import Batch
+from retailsim.training.dataset import Masking, make_batch
+from retailsim.training.losses import total_loss
+from retailsim.training.objective import loss_parts, partner_ids
+from retailsim.training.schedule import phase_at
+from retailsim.vocab import MASK, PAD
+from tests.small_world import VOCAB_SIZE, make_model, make_samples, make_tables
+
+
+@pytest.fixture
+def batch():
+    samples = make_samples(np.array([1, 2, 5, 8, 12, 12]))
+    samples.products[samples.products >= VOCAB_SIZE] = 3  # late products are never targets of training
+    return make_batch(samples, np.arange(6), Masking(VOCAB_SIZE, hide_trip_prob=0.5, seed=1))
+
+
+def test_partners_are_the_first_two_visible_products(batch):
+    ids = torch.tensor(
+        [
+            [7, MASK, 8, 9],  # hidden place in between
+            [MASK, 5, PAD, PAD],  # one visible: no pair
+            [6, 5, 4, PAD],  # the first place is hidden though it shows a product (kept or replaced)
+            [MASK, PAD, PAD, PAD],
+            [3, 4, MASK, PAD],
+        ]
+    )
+    five = {name: value[:5] for name, value in vars(batch).items()}
+    five |= {"ids": ids, "paid": torch.full((5, 4), torch.nan), "places": torch.tensor([1, 4, 8, 12, 18])}
+    anchors, partners = partner_ids(Batch(**five))
+    assert (anchors.tolist(), partners.tolist()) == ([7, 5, 3], [8, 4, 4])
+
+
+def test_parts_follow_the_phase(batch):
+    model, config = make_model(make_tables()), TrainConfig()
+    warm, main = (loss_parts(model, model, batch, phase_at(epoch, config).weights, config) for epoch in (1, 4))
+    assert set(warm) == {"focal"}
+    assert set(main) == {"focal", "contrastive", *TRIP_LABELS}
+    assert all(part.isfinite() and part > 0 for part in main.values())
+    weights = phase_at(4, config).weights
+    expected = sum(weights[name] * main[name].item() for name in main)
+    assert total_loss(main, phase_at(4, config)).item() == pytest.approx(expected)
+
+
+def test_the_focal_part_of_an_indifferent_model(batch):
+    class Indifferent(torch.nn.Module):
+        """Uniform logits."""
+
+        def forward(self, batch):
+            output = model(batch)
+            return replace(output, product_logits=torch.zeros_like(output.product_logits))
+
+    model = make_model(make_tables())
+    parts = loss_parts(model, Indifferent(), batch, {"focal": 1.0}, TrainConfig(focal_gamma=2.0))
+    assert parts["focal"].item() == pytest.approx((1 - 1 / VOCAB_SIZE) ** 2 * math.log(VOCAB_SIZE), rel=1e-5)
+
+
+def test_shown_trips_do_not_count(batch):  # C22
+    model, config = make_model(make_tables()), TrainConfig()
+    weights = phase_at(4, config).weights
+    wrong = torch.where(batch.hide_trip[:, None], batch.labels, (batch.labels + 1) % 4)
+    assert (wrong != batch.labels).any() and batch.hide_trip.any()
+    before, after = (loss_parts(model, model, b, weights, config) for b in (batch, replace(batch, labels=wrong)))
+    for name in before:
+        assert torch.equal(before[name], after[name])
