@@ -112,5 +112,5 @@ def test_settings_of_a_stage_that_ended(written):
 
 
 def test_a_stage_that_did_not_end_is_named(tmp_path):  # C39
-    with pytest.raises(UserError, match='run_pipeline.manifest.json is missing: run "python -m src.data_pipeline'):
+    with pytest.raises(UserError, match='run_pipeline.manifest.json is missing.*: run "python -m src.data_pipeline'):
         settings_of(OUTPUTS[0], STAGE, tmp_path)

@@ -5,6 +5,7 @@ C19, the future, is held by tests/test_recipe.py for the whole pipeline and besi
 
 from collections.abc import Callable
 from dataclasses import fields, replace
+from hashlib import md5
 
 import numpy as np
 import pytest
@@ -12,8 +13,9 @@ import torch
 
 from retailsim.model.batch import Batch
 from retailsim.model.lookup import Lookup
-from retailsim.training.dataset import Masking, Samples, make_batch
+from retailsim.training.dataset import Masking, Samples, load_samples, make_batch
 from retailsim.vocab import MASK, PAD
+from tests.small_shop import MILK_TEA, PRODUCTS, ROW, basket, written
 from tests.small_world import ROWS, SPECIALS, VOCAB_SIZE, make_model, make_samples, make_tables
 
 Make = Callable[[Samples, np.ndarray, Masking], Batch]
@@ -133,26 +135,84 @@ def test_a_batch_that_shows_the_hidden_product_is_caught(model, samples, masking
     assert hidden_moves(model, samples, masking, "product", broken) >= {"t2", "logits"}
 
 
-def in_file_order(samples: Samples, seed: int) -> tuple[Samples, np.ndarray]:
-    """Samples as they would be if the stored order were that of raw rows, sorted in one way (0) or another."""
+def receipts() -> list[list[dict]]:
+    """Baskets of weeks 1 and 2, each a list of rows in the order of a published file: by product code."""
+    rng, baskets = np.random.default_rng(4), []
+    for number in range(60):
+        products = {
+            PRODUCTS[i]: (1, f"{i % 7}.50") for i in np.sort(rng.choice(60, rng.integers(2, 13), replace=False))
+        }
+        customer = f"C{number % 6}" if number % 5 else None
+        baskets.append(basket(f"B{number:02d}", int(rng.integers(1, 3)), products, customer))
+    return [*baskets, *(basket(f"B9{week}", week, MILK_TEA) for week in (3, 4))]  # so that no split is empty
+
+
+def resorted(baskets: list[list[dict]]) -> list[list[dict]]:
+    """The same rows in another order."""
+    rng = np.random.default_rng(6)
+    return [[rows[i] for i in rng.permutation(len(rows))] for rows in baskets[::-1]]
+
+
+def training_samples(root, baskets: list[list[dict]]) -> Samples:
+    assert written(root, baskets) == 0
+    return load_samples(root, "train")
+
+
+def in_file_order(samples: Samples, baskets: list[list[dict]]) -> Samples:
+    """Broken: a basket's products are stored in the order of the raw rows."""
+    rank = {(row["basket_id"], ROW[row["product_id"]]): i for rows in baskets for i, row in enumerate(rows)}
     owner = np.repeat(np.arange(len(samples)), samples.lengths)
-    key = samples.products if seed == 0 else np.random.default_rng(seed).permutation(ROWS)[samples.products]
+    names = samples.columns["basket_id"][owner]
+    key = [rank[name, product] for name, product in zip(names, samples.products.tolist(), strict=True)]
     order = np.lexsort((key, owner))
-    return replace(samples, products=samples.products[order], prices=samples.prices[order]), order
+    return replace(samples, products=samples.products[order], prices=samples.prices[order])
 
 
-def scores(model, samples: Samples) -> torch.Tensor:
-    """The rank of every hidden product of an evaluation."""
+def logits_and_accuracy(model, samples: Samples) -> tuple[torch.Tensor, float]:
     batch = make_batch(samples, np.arange(len(samples)), EVALUATION)
-    logits, is_known = seen(model, batch)["logits"], batch.targets < VOCAB_SIZE
-    own = logits.gather(1, batch.targets.clamp(max=VOCAB_SIZE - 1)[:, None])
-    return torch.where(is_known, (logits > own).sum(1), VOCAB_SIZE)
+    logits = seen(model, batch)["logits"]
+    own = logits.gather(1, batch.targets[:, None])
+    return logits, ((logits > own).sum(1) < 10).float().mean().item()
 
 
-def test_a_stored_order_that_comes_from_the_file_is_caught(model, samples):  # C21
-    """tests/training/test_prepare_samples.py holds that re-sorted rows give the same bytes; this is what it prevents."""
-    one, other = (scores(model, in_file_order(samples, seed)[0]) for seed in (0, 1))
-    assert one.float().mean() != other.float().mean()
+def test_the_order_of_raw_rows_moves_no_logit(model, tmp_path):  # C21
+    one = training_samples(tmp_path / "a", receipts())
+    other = training_samples(tmp_path / "b", resorted(receipts()))
+    assert len(one) == len(other) == 60
+    (a, top_a), (b, top_b) = logits_and_accuracy(model, one), logits_and_accuracy(model, other)
+    assert torch.equal(a, b) and top_a == top_b
+
+
+def test_a_stored_order_that_comes_from_the_file_is_caught(model, tmp_path):  # C21
+    samples = training_samples(tmp_path, receipts())
+    found = [logits_and_accuracy(model, in_file_order(samples, rows)) for rows in (receipts(), resorted(receipts()))]
+    assert found[0][0].shape == found[1][0].shape and not torch.equal(found[0][0], found[1][0])
+    assert found[0][1] != found[1][1]
+
+
+def test_an_evaluation_hides_the_products_of_the_protocol(tmp_path):  # C25, C32
+    """The hidden products, found anew from the receipts as the protocol says it."""
+    samples = training_samples(tmp_path, receipts())
+    batch = make_batch(samples, np.arange(60), EVALUATION)
+    hidden: dict[str, set[int]] = {}
+    for place, target in zip(batch.places.tolist(), batch.targets.tolist(), strict=True):
+        name = samples.columns["basket_id"][int(batch.sample[place // batch.ids.shape[1]])]
+        hidden.setdefault(name, set()).add(target)
+    for rows in receipts()[:60]:
+        name, products = rows[0]["basket_id"], [row["product_id"] for row in rows]
+        first = sorted(products, key=lambda product: md5(f"{name}:{product}".encode()).hexdigest())
+        assert hidden.pop(name) == {ROW[product] for product in first[: max(1, (15 * len(products) + 50) // 100)]}
+    assert not hidden
+
+
+def test_prices_come_back_from_the_file(tmp_path):
+    """£ per item where paid; NaN where a product was free."""
+    samples = training_samples(tmp_path, [basket("B1", 1, {"P01": (4, "3.00"), "P02": (1, "0.00")}), *receipts()])
+    row = list(samples.columns["basket_id"]).index("B1")
+    items = slice(samples.starts[row], samples.starts[row + 1])
+    prices = dict(zip(samples.products[items].tolist(), samples.prices[items].tolist(), strict=True))
+    assert prices[ROW["P01"]] == 0.75 and np.isnan(prices[ROW["P02"]])
+    assert samples.columns["customer_id"][row] == "C1" and samples.trip[row].tolist() == [1, 5, -1, 0]
 
 
 def trip_moves(model, samples: Samples, masking: Masking) -> set[str]:

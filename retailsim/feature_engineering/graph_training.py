@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from retailsim.feature_engineering.graphsage import GraphSage, MessageEdges, Neighbours
-from retailsim.feature_engineering.link_prediction import Links, auc, corrupt, hold_out
+from retailsim.feature_engineering.link_prediction import Links, auc, corrupt
 
 PREDICTED = 0.3  # share of a type's training edges that an epoch predicts
-MOST_PREDICTED = 20_000  # edges of a type per epoch
+MOST_PREDICTED = 6_000  # edges of a type per epoch
 NEGATIVES = 2  # per edge, of easy and of hard ones each
 NEGATIVES_IN_TEST = 5
 NEWCOMERS = 0.1  # share of products that an epoch shows as new
@@ -70,7 +70,11 @@ class LearningGraph:
 
 
 def train(
-    model: GraphSage, graph: LearningGraph, epochs: int, generator: torch.Generator, on_epoch: Callable[[int, float], None]
+    model: GraphSage,
+    graph: LearningGraph,
+    epochs: int,
+    generator: torch.Generator,
+    on_epoch: Callable[[int, float], None],
 ) -> list[float]:
     """Fit `model` for `epochs` full batches; `on_epoch(epoch, loss)` is told of each. Returns the losses."""
     readout = nn.Linear(model.slices["brand"], graph.price.shape[1])
@@ -128,14 +132,14 @@ def _link_loss(
     drawn = [corrupt(links, edges, pool, NEGATIVES, "train", generator) for pool in (links.easy, links.hard)]
     a, b, is_negative = (torch.cat(x, dim=1) for x in zip(*drawn, strict=True))
     scores = model.score(name, z, a, b)
-    negative = F.binary_cross_entropy_with_logits(
-        scores, torch.zeros_like(scores), weight[:, None] * is_negative
-    )
+    negative = F.binary_cross_entropy_with_logits(scores, torch.zeros_like(scores), weight[:, None] * is_negative)
     return positive + negative
 
 
 @torch.no_grad()
-def held_out_auc(model: GraphSage, graph: LearningGraph, generator: torch.Generator) -> dict[str, dict[str, float | int | None]]:
+def held_out_auc(
+    model: GraphSage, graph: LearningGraph, generator: torch.Generator
+) -> dict[str, dict[str, float | int | None]]:
     """By slice: edges, held-out edges, and the AUC of the latter against easy and hard negatives.
 
     The messages are those along all training edges; a negative is no edge, held out or not. None where there is

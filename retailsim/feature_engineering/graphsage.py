@@ -3,13 +3,14 @@ Graphs", algorithm 1 with the mean aggregator; one weight matrix per edge type a
 
 N nodes (products, then hierarchy codes) · P products · F attributes · H hidden width · W output width.
 
-A layer is `torch_geometric.nn.SAGEConv` summed over the edge types; a test holds them equal. The sum over neighbours is a
-sparse product with the transposed matrix kept beside it, because torch's own backward of that product took 0.31 s
-where this one takes 0.02 s (200,000 edges, H = 128, 2 cores), and because it adds in a fixed order (SPEC C40).
+A layer is `torch_geometric.nn.SAGEConv` summed over the edge types; a test holds them equal. The mean over neighbours
+is a sparse product whose transposed matrix is kept beside it: torch's own backward of that product took 0.30 s where
+this one takes 0.012 s (200,000 edges, width 128, 2 cores), and every sum is made in a fixed order (SPEC C40).
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -27,12 +28,12 @@ class Neighbours:
 
 class _Mean(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, x: Tensor, neighbours: Neighbours) -> Tensor:  # type: ignore[override]
+    def forward(ctx: Any, x: Tensor, neighbours: Neighbours) -> Tensor:
         ctx.transpose = neighbours.transpose
         return neighbours.mean @ x
 
     @staticmethod
-    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         return ctx.transpose @ gradient.contiguous(), None
 
 

@@ -1,7 +1,7 @@
 """The product graph with numbered nodes: fitted products, hierarchy codes, then late products.
 
-Fitted products (sold in the training weeks) and codes come first, so their numbers, and all that is learned on them, do
-not depend on what late products there are. A late product hangs on its nearest known hierarchy code and on nothing else.
+Fitted products (sold in the training weeks) and codes come first, so their numbers, and all that is learned on them,
+do not depend on what late products there are. A late product hangs on its nearest known hierarchy code only.
 """
 
 from dataclasses import dataclass
@@ -75,7 +75,14 @@ def number_nodes(products: pa.Table, graph: pa.Table) -> ProductNodes:
     _, sub_category = np.unique(products["hierarchy_10"].fill_null("").to_numpy(), return_inverse=True)
     late_edges = _late_edges(products.slice(n_fitted), names, n_fitted + len(codes))
     return ProductNodes(
-        ids[:n_fitted], codes.to_pylist(), ids[n_fitted:], sub_category, level.astype(np.int64), parent, edges, late_edges
+        ids[:n_fitted],
+        codes.to_pylist(),
+        ids[n_fitted:],
+        sub_category,
+        level.astype(np.int64),
+        parent,
+        edges,
+        late_edges,
     )
 
 
@@ -83,12 +90,14 @@ def same_brand_pairs(brand: np.ndarray, reach: int = 8) -> Edges:
     """Pairs of products of one brand, each with the next `reach` of it in the order of `brand` (codes, int64 [P])."""
     order = np.argsort(brand, kind="stable")
     steps = [(order[:-k], order[k:]) for k in range(1, min(reach, len(order) - 1) + 1)]
-    source, target = (np.concatenate([np.empty(0, np.int64), *ends]) for ends in (zip(*steps, strict=True) if steps else ((), ())))
+    source, target = (
+        np.concatenate([np.empty(0, np.int64), *ends]) for ends in (zip(*steps, strict=True) if steps else ((), ()))
+    )
     same = brand[source] == brand[target]
     return Edges(source[same], target[same], np.ones(same.sum(), np.float32))
 
 
-def _keys(level: pa.Array, code: pa.Array) -> pa.Array:
+def _keys(level: pa.Array | pa.ChunkedArray, code: pa.Array | pa.ChunkedArray) -> pa.Array:
     keys = pc.binary_join_element_wise(pc.cast(level, pa.string()), code, ":")
     return keys.combine_chunks() if isinstance(keys, pa.ChunkedArray) else keys
 

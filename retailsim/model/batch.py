@@ -12,7 +12,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Batch:
-    """B baskets. Nothing in it but `targets`, `truth` and `labels` knows a hidden product (SPEC C20)."""
+    """B baskets. Only `targets` knows a hidden product and only `labels` a hidden trip (SPEC C20, C22)."""
 
     sample: Int[Tensor, " B"]  # number of the basket in its split
     customer: Int[Tensor, " B"]  # row of T1; 0 unknown customer

@@ -40,6 +40,15 @@ class Lookup(nn.Module):
     T2 is the product's graph embedding plus a learned correction that starts at zero.
     """
 
+    customer: Tensor
+    store: Tensor
+    product: Tensor
+    price: Tensor
+    last_price: Tensor
+    day: Tensor
+    hour: Tensor
+    recency: Tensor
+
     def __init__(self, tables: Tables) -> None:
         super().__init__()
         for name in ("customer", "store", "product", "price", "last_price", "day", "hour", "recency"):

@@ -11,7 +11,8 @@ def sample_customers(rows: ir.Table, nrows: int) -> ir.Table:
 
     Customers (an anonymous basket is a customer of its own) are put in the order of the md5 of their id and taken
     until `nrows` rows are reached, so that a larger sample holds every smaller one. A basket that several customers
-    share goes with the first of them: it is whole, and the check of keys sees what is wrong with it. Rows without a basket are in no sample.
+    share goes with the first of them: it is whole, and the check of keys sees what is wrong with it. Rows without a
+    basket are in no sample.
     """
     if nrows < 1:
         raise UserError(

@@ -1,7 +1,7 @@
 """What raw rows must be before anything is built on them: parsed, keyed, in range (SPEC C4).
 
-A file that cannot be read or a value that cannot be parsed stops the run. A row that contradicts its basket or its range is set aside with a reason,
-and the account "rows in = rows used + rows set aside" is kept.
+A file that cannot be read or a value that cannot be parsed stops the run. A row that contradicts its basket or its
+range is set aside with a reason, and the account "rows in = rows used + rows set aside" is kept.
 """
 
 import ibis

@@ -31,8 +31,9 @@ def vocabulary_digest(vocabulary: Vocabulary) -> dict[str, Any]:
 def save(path: Path, state: dict[str, Any]) -> None:
     """Write `state`, whose keys are FIELDS, to `path`."""
     assert set(state) == set(FIELDS), set(state) ^ set(FIELDS)
-    with atomic(path) as temporary:
-        torch.save(state, temporary)
+    # Given a path, torch.save would write its name, here with the number of the process, into the file (C40).
+    with atomic(path) as temporary, open(temporary, "wb") as file:
+        torch.save(state, file)
 
 
 def load(path: Path, vocabulary: Vocabulary) -> dict[str, Any]:
@@ -45,7 +46,7 @@ def load(path: Path, vocabulary: Vocabulary) -> dict[str, Any]:
         raise UserError(f"{path} is damaged, or no checkpoint of this program: name another, or train again")
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, pickle.UnpicklingError) as error:
+    except (RuntimeError, ValueError, pickle.UnpicklingError) as error:
         reason = next(iter(str(error).splitlines()), "")
         raise UserError(f"{path} is no checkpoint of this program ({reason}): name another") from error
     if not isinstance(state, dict) or set(state) != set(FIELDS) or state["format"] != FORMAT:

@@ -1,7 +1,7 @@
 """Which device computes, and with which precision."""
 
 import torch
-from lightning.fabric import Fabric
+from lightning_fabric import Fabric
 
 from retailsim.errors import UserError
 

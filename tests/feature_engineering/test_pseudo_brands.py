@@ -3,7 +3,6 @@
 from decimal import Decimal
 
 import ibis
-
 import pytest
 
 from retailsim import artifacts

@@ -27,6 +27,14 @@ def test_self_attention_sees_no_later_place():
     assert torch.equal(sees, torch.ones(6, 6, dtype=torch.bool).tril())
 
 
+def test_self_attention_sees_no_padding_between():
+    attention = SelfAttention(CONFIG)
+    x = states(0).requires_grad_()
+    is_padding = torch.tensor([[False, False, True, True, False, False]])
+    (gradient,) = torch.autograd.grad(attention(x, is_padding)[0, 5].square().sum(), x)
+    assert (gradient[0].norm(dim=-1) > 0).tolist() == [True, True, False, False, True, True]
+
+
 def test_cross_attention_sees_all_real_places():
     attention = CrossAttention(CONFIG)
     memory = states(1).requires_grad_()

@@ -59,14 +59,16 @@ def test_a_basket_without_visible_places_is_a_trip():
 
 
 def test_places_are_flat_indices():
-    """The hidden states are the decoder's at b·S + s: as if each had been asked for alone."""
+    """The hidden states are the decoder's at (b, s), one behind the context; the context is its position 0."""
     model = world_model().eval()
     tensors, is_padding = baskets([4, 3, 4])
-    together = model(tensors, is_padding, torch.tensor([2, 4, 11])).product_logits
-    for i, (basket, place) in enumerate([(0, 2), (1, 0), (2, 3)]):
-        one = SixTensors(**{f.name: getattr(tensors, f.name)[[basket]] for f in fields(tensors)})
-        alone = model(one, is_padding[[basket]], torch.tensor([place])).product_logits[0]
-        torch.testing.assert_close(together[i], alone, atol=1e-5, rtol=1e-5)
+    output = model(tensors, is_padding, torch.tensor([2, 4, 11]))
+    (decoder_layer,) = model.decoder
+    sequence, memory = model.fuse(tensors, is_padding), model.encode(tensors, is_padding)
+    states = decoder_layer(sequence, memory, torch.nn.functional.pad(is_padding, (1, 0)))
+    torch.testing.assert_close(output.places_hidden, states[[0, 1, 2], [3, 1, 4]])
+    torch.testing.assert_close(output.context, states[:, 0])
+    torch.testing.assert_close(output.product_logits, model.product_head(output.places_hidden))
 
 
 def test_a_basket_does_not_know_its_batch():

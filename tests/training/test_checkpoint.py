@@ -1,6 +1,7 @@
 """C28, C39: a checkpoint is restored as a whole, without executing anything, or refused with a sentence."""
 
 import io
+import os
 import pickle
 
 import pytest
@@ -15,7 +16,9 @@ VOCABULARY = Vocabulary(["P1", "P2"], late=["P3"])
 
 
 def state(vocabulary=VOCABULARY):
-    model = torch.nn.Linear(8, 8)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = torch.nn.Linear(8, 8)
     optimizer = torch.optim.AdamW(model.parameters())
     model(torch.ones(8)).sum().backward()
     optimizer.step()
@@ -45,6 +48,13 @@ def test_what_is_saved_is_what_is_loaded(tmp_path):
     assert same(loaded, saved)
     assert Config.from_json(loaded["config"]) == PRESETS["tiny"]
     assert [path.name for path in tmp_path.iterdir()] == ["epoch_3.pt"]
+
+
+def test_equal_states_are_equal_bytes(tmp_path, monkeypatch):  # C29, C40
+    checkpoint.save(tmp_path / "epoch_3.pt", state())
+    monkeypatch.setattr(os, "getpid", lambda: 12345)  # another process
+    checkpoint.save(tmp_path / "best_model.pt", state())
+    assert (tmp_path / "epoch_3.pt").read_bytes() == (tmp_path / "best_model.pt").read_bytes()
 
 
 def test_a_state_with_a_missing_or_foreign_field_is_not_written(tmp_path):

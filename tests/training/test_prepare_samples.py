@@ -1,85 +1,20 @@
 """C10, C21: transactions become samples, on a shop typed by hand."""
 
-from datetime import date, timedelta
-from decimal import Decimal
+from datetime import date
 from hashlib import md5
 
 import ibis
-import pyarrow as pa
 import pytest
 
-from retailsim.artifacts import (
-    CALENDAR,
-    CUSTOMER_EMBEDDINGS,
-    SAMPLE_TABLES,
-    STORE_FEATURES,
-    TEMPORAL_METADATA,
-    TRANSACTIONS,
-    VOCABULARY,
-)
+from retailsim.artifacts import SAMPLE_TABLES, TEMPORAL_METADATA
 from retailsim.errors import UserError
 from retailsim.storage import connect
 from retailsim.training.prepare_samples import build_samples, main, refuse_empty_splits, temporal_metadata
-from retailsim.vocab import SPECIAL_TOKENS
-from retailsim.weeks import Calendar
-
-MONDAY = date(2006, 4, 10)
-PRODUCTS = [f"P{i:02d}" for i in range(60)]
-ROW = {product: row for row, product in enumerate(PRODUCTS, start=len(SPECIAL_TOKENS))}
+from tests.small_shop import CALENDAR_OF_FOUR, MILK_TEA, PRODUCTS, ROW, basket, tables, written
 
 
-def basket(name, week, products, customer="C1", weekday=1, hour=10, **changes):
-    """Transactions of one basket; `products` maps a product to (quantity, spend)."""
-    shared = {
-        "basket_id": name, "week": week, "shop_week": 200600 + week, "weekday": weekday, "hour": hour,
-        "date": MONDAY + timedelta(weeks=week - 1, days=weekday - 1), "hierarchy_10": "A", "hierarchy_20": "B",
-        "hierarchy_30": "C", "hierarchy_40": "D", "customer_id": customer, "price_segment": None, "lifestage": None,
-        "store_id": "S1", "store_format": "LS", "store_region": "E01", "mission_type": "Top Up", "mission_focus": "Other",
-        "price_sensitivity": None, "basket_size": "S", **changes,
-    }  # fmt: skip
-    return [
-        {**shared, "product_id": product, "quantity": quantity, "spend": Decimal(spend)}
-        for product, (quantity, spend) in products.items()
-    ]
-
-
-MILK_TEA = {"P00": (1, "0.50"), "P01": (2, "3.00")}
-
-
-def tables(baskets):
-    """Transactions as given; customers and stores with a row for each week in which they appear."""
-    rows = [row for rows in baskets for row in rows]
-    weeks = sorted({(row["customer_id"], row["week"]) for row in rows if row["customer_id"]})
-    customers = [
-        {"customer_id": c, "week": w, "row": 1 + i, "trips": 10 * w, "weeks_since_last": None if w == 1 else 2}
-        for i, (c, w) in enumerate(weeks)
-    ]
-    stores = [
-        {"store_id": s, "week": w, "row": 1 + i}
-        for i, (s, w) in enumerate(sorted({(row["store_id"], row["week"]) for row in rows}))
-    ]
-    vocabulary = [
-        *({"row": i, "product_id": token, "kind": "special"} for i, token in enumerate(SPECIAL_TOKENS)),
-        *({"row": row, "product_id": product, "kind": "product"} for product, row in ROW.items()),
-    ]
-    given = (
-        (TRANSACTIONS, rows),
-        (CUSTOMER_EMBEDDINGS, customers),
-        (STORE_FEATURES, stores),
-        (VOCABULARY, vocabulary),
-    )
-    return [memtable(artifact, content) for artifact, content in given]
-
-
-def memtable(artifact, rows):
-    schema = artifact.schema
-    return ibis.memtable(
-        pa.Table.from_pylist([{name: row.get(name) for name in schema} for row in rows], schema.to_pyarrow())
-    )
-
-
-def sampled(*baskets, calendar=Calendar(MONDAY, 4, 2, 3)):
-    table = build_samples(*tables(baskets), calendar)
+def sampled(*baskets):
+    table = build_samples(*tables(baskets), CALENDAR_OF_FOUR)
     return {row["basket_id"]: row for row in table.order_by("basket_id").to_pyarrow().to_pylist()}
 
 
@@ -159,23 +94,22 @@ def test_later_baskets_change_no_earlier_sample():  # C19
     future = [basket("B0", 3, MILK_TEA), basket("B4", 3, {"P06": (4, "9.99")}, customer="C2", hour=8)]
     joined = tables([*past, *future])  # the same rows of T1 and T5 for both
     alone = tables(past)[0]
-    calendar = Calendar(MONDAY, 4, 2, 3)
-    both = build_samples(joined[0], *joined[1:], calendar).filter(lambda t: t.week <= 2)
-    only = build_samples(alone, *joined[1:], calendar)
+    both = build_samples(joined[0], *joined[1:], CALENDAR_OF_FOUR).filter(lambda t: t.week <= 2)
+    only = build_samples(alone, *joined[1:], CALENDAR_OF_FOUR)
     assert both.order_by("basket_id").to_pyarrow().equals(only.order_by("basket_id").to_pyarrow())
 
 
 def test_it_compiles_for_spark():  # C38
     pytest.importorskip("pyspark")
-    given, calendar = tables([basket("B1", 1, MILK_TEA)]), Calendar(MONDAY, 4, 2, 3)
+    given = tables([basket("B1", 1, MILK_TEA)])
     assert ibis.pyspark
-    for table in (build_samples(*given, calendar), temporal_metadata(given[0], calendar)):
+    for table in (build_samples(*given, CALENDAR_OF_FOUR), temporal_metadata(given[0], CALENDAR_OF_FOUR)):
         assert ibis.to_sql(table, dialect="pyspark")
 
 
 def test_when_a_basket_was_bought_and_its_split():
     transactions = tables([basket(f"B{w}", w, MILK_TEA, weekday=w) for w in (1, 2, 3, 4)])[0]
-    table = temporal_metadata(transactions, Calendar(MONDAY, 4, 2, 3)).order_by("basket_id").to_pyarrow()
+    table = temporal_metadata(transactions, CALENDAR_OF_FOUR).order_by("basket_id").to_pyarrow()
     assert table["split"].to_pylist() == ["train", "train", "val", "test"]
     assert table.to_pylist()[1] == {
         "basket_id": "B2", "week": 2, "shop_week": 200602, "date": date(2006, 4, 18), "weekday": 2, "hour": 10,
@@ -187,26 +121,14 @@ def test_when_a_basket_was_bought_and_its_split():
     "weeks, split, bounds", [((1, 2, 4), "val", "3–3"), ((3, 4), "train", "1–2"), ((1, 3), "test", "4–4")]
 )
 def test_an_empty_split_is_refused(weeks, split, bounds):  # C39
-    calendar = Calendar(MONDAY, 4, 2, 3)
-    samples = build_samples(*tables([basket(f"B{w}", w, MILK_TEA) for w in weeks]), calendar)
+    samples = build_samples(*tables([basket(f"B{w}", w, MILK_TEA) for w in weeks]), CALENDAR_OF_FOUR)
     with pytest.raises(UserError, match=rf"split {split} \(weeks {bounds}\) has no basket.*--train-weeks"):
-        refuse_empty_splits(samples, calendar)
+        refuse_empty_splits(samples, CALENDAR_OF_FOUR)
 
 
 @pytest.fixture
 def shop():
     return [basket(f"B{w}{i}", w, MILK_TEA, customer=f"C{i}") for w in (1, 2, 3, 4) for i in range(3)]
-
-
-def written(root, baskets):
-    """A data root with what `prepare_samples` reads, and its command run on it."""
-    engine, calendar = connect(), Calendar(MONDAY, 4, 2, 3)
-    keys = (["basket_id", "product_id"], ["row"], ["row"], ["row"])
-    artifacts = (TRANSACTIONS, CUSTOMER_EMBEDDINGS, STORE_FEATURES, VOCABULARY)
-    for artifact, table, order in zip(artifacts, tables(baskets), keys, strict=True):
-        artifact.write(root, table, engine, order)
-    CALENDAR.write(root, calendar.to_json())
-    return main(["--data-dir", str(root)])
 
 
 def test_the_command_writes_a_partition_of_the_baskets(shop, tmp_path, capsys):
