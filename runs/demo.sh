@@ -5,13 +5,13 @@
 #   EPOCHS=3 runs/demo.sh   a shorter one
 set -euo pipefail
 cd "$(dirname "$0")/.."
-make --no-print-directory setup
+make -s setup
 
-epochs=${EPOCHS:-20}
+epochs=${EPOCHS:-15}
 started=$SECONDS
 rm -rf demo
 
 printf '\n$ retailsim make-data\n'
-.venv/bin/retailsim make-data --output demo/raw_data --customers 400 --products 300 --stores 8 --weeks 117 --seed 0
+.venv/bin/retailsim make-data --output demo/raw_data --customers 200 --products 300 --stores 8 --weeks 117 --seed 0
 runs/recipe.sh demo/raw_data all "$epochs" tiny demo/data demo/checkpoints
 printf '\nfrom receipts to evaluation in %d s; everything is in demo/\n' "$((SECONDS - started))"

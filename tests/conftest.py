@@ -4,9 +4,37 @@ Shapes in the annotations of `retailsim.model` and `retailsim.training` are chec
 `--jaxtyping-packages` to pytest, which hooks the imports before any module is loaded (tests/test_shapes.py shows that it does).
 """
 
+from pathlib import Path
+
 import ibis
+import pytest
+import torch
+
+from tests import recipe
+
+torch.set_num_threads(1)  # tiny tensors: a second thread waits more than it computes
 
 
 def pytest_unconfigure() -> None:
     """Close the engine on which small tables were executed: left open, DuckDB complains behind pytest's summary line."""
     ibis.options.default_backend = None
+
+
+@pytest.fixture(scope="session")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> recipe.Shop:
+    """A small synthetic retailer, run through the recipe's commands 1–5."""
+    root = tmp_path_factory.mktemp("shop")
+    made = recipe.Shop(root / "raw_data", root / "data", root / "checkpoints")
+    sizes = ["--customers", "60", "--products", "96", "--stores", "4", "--weeks", "30"]
+    assert recipe.call("sources.make_data", ["--output", made.raw, *sizes], made) == 0
+    recipe.prepare(made)
+    return made
+
+
+@pytest.fixture(scope="session")
+def trained(shop: recipe.Shop) -> Path:
+    """The folder of checkpoints of four epochs of the tiny preset on the shop."""
+    flags = ["--preset", "tiny", "--epochs", "4", "--warmup-epochs", "1", "--finetune-epochs", "1", "--batch-size", "64"]
+    paths = ["--data-dir", shop.data, "--checkpoint-dir", shop.checkpoints]
+    assert recipe.call("training.train", [*flags, *paths], shop) == 0
+    return shop.checkpoints

@@ -27,6 +27,7 @@ def test_a_second_run_says_that_all_is_current(shop, capsys):
         assert before == {path: path.stat().st_mtime_ns for path in shop.data.rglob("*") if path.is_file()}
 
 
+@pytest.mark.slow
 def test_the_same_input_gives_the_same_bytes(shop, tmp_path):  # C40
     again = recipe.Shop(shop.raw, tmp_path / "data", tmp_path / "checkpoints")
     recipe.prepare(again)
@@ -82,14 +83,15 @@ class TestTheFutureDoesNotMatter:  # C19
     def test_the_change_reached_the_future(self, shop, changed_shop):
         assert moved(shop, changed_shop, first_week=CHANGED_FROM + 1)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         "user",
         [
             "feature_engineering.histories",
-            pytest.param("feature_engineering.customer_histories", marks=pytest.mark.slow),
-            pytest.param("feature_engineering.store_features", marks=pytest.mark.slow),
-            pytest.param("data_pipeline.missions", marks=pytest.mark.slow),
-            pytest.param("data_pipeline.store_affinity", marks=pytest.mark.slow),
+            "feature_engineering.customer_histories",
+            "feature_engineering.store_features",
+            "data_pipeline.missions",
+            "data_pipeline.store_affinity",
         ],
     )
     def test_a_frame_that_holds_the_week_itself_is_caught(self, shop, changed_raw, tmp_path, monkeypatch, user):

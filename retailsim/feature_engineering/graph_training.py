@@ -19,7 +19,7 @@ from retailsim.feature_engineering.link_prediction import Links, auc, corrupt
 
 PREDICTED = 0.3  # share of a type's training edges that an epoch predicts
 MOST_PREDICTED = 6_000  # edges of a type per epoch
-NEGATIVES = 2  # per edge, of easy and of hard ones each
+NEGATIVES = 12_000  # of a type per epoch, of easy and of hard ones each: 2 to 16 per edge, most where edges are few
 NEGATIVES_IN_TEST = 5
 NEWCOMERS = 0.1  # share of products that an epoch shows as new
 LEARNING_RATE = 0.01
@@ -125,11 +125,13 @@ def _without(links: Links, predicted: Tensor) -> Tensor:
 def _link_loss(
     model: GraphSage, name: str, z: Tensor, links: Links, edges: Tensor, generator: torch.Generator
 ) -> Tensor:
-    weight = links.strength[edges] / links.strength[edges].mean()
+    weight = links.strength[edges].sqrt()  # the root: strengths have a long tail, and a few edges would be all
+    weight = weight / weight.mean()
     positive = F.binary_cross_entropy_with_logits(
         model.score(name, z, links.a[edges], links.b[edges]), torch.ones_like(weight), weight
     )
-    drawn = [corrupt(links, edges, pool, NEGATIVES, "train", generator) for pool in (links.easy, links.hard)]
+    times = min(max(NEGATIVES // len(edges), 2), 16)
+    drawn = [corrupt(links, edges, pool, times, "train", generator) for pool in (links.easy, links.hard)]
     a, b, is_negative = (torch.cat(x, dim=1) for x in zip(*drawn, strict=True))
     scores = model.score(name, z, a, b)
     negative = F.binary_cross_entropy_with_logits(scores, torch.zeros_like(scores), weight[:, None] * is_negative)

@@ -10,8 +10,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 
-@dataclass(frozen=True)
-class Batch:
+@dataclass
+class Batch:  # not frozen: Lightning Fabric rebuilds what passes through a wrapped module
     """B baskets. Only `targets` knows a hidden product and only `labels` a hidden trip (SPEC C20, C22)."""
 
     sample: Int[Tensor, " B"]  # number of the basket in its split

@@ -31,8 +31,8 @@ class SixTensors:
     t6: Float[Tensor, "B 48"]  # trip
 
 
-@dataclass(frozen=True)
-class WorldModelOutput:
+@dataclass
+class WorldModelOutput:  # not frozen: Lightning Fabric rebuilds what a wrapped module returns
     """Logits, and the states they were read from."""
 
     product_logits: Float[Tensor, "M V"]
