@@ -39,7 +39,8 @@ class _Screen(Console):
         raise SystemExit(141)
 
 
-out = _Screen(highlight=False, soft_wrap=True)
+# A file or pipe has no width of its own; tables there get one at which their words are not broken.
+out = _Screen(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 120)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 

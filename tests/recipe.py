@@ -95,7 +95,7 @@ def _permuted(rows: pa.Table, is_kept: np.ndarray) -> pa.Table:
         move = move.set_column(move.column_names.index(name), name, move[name].take(order))
     spend = pc.round(pc.multiply(pc.cast(move["SPEND"], pa.float64()), 1.7), 2)
     move = move.set_column(move.column_names.index("SPEND"), "SPEND", spend)
-    keep_first = ~pa.array(_is_repeated(move))
+    keep_first = pa.array(~_is_repeated(move))
     return pa.concat_tables([stay, move.filter(keep_first)], promote_options="permissive")
 
 
