@@ -1,6 +1,6 @@
 """From raw file to finished tensor cache (commands 1–5 of the recipe): seconds, rows per second, peak memory.
 
-Usage: python benchmarks/pipeline.py INPUT [NROWS]
+Usage: python benchmarks/pipeline.py [INPUT [NROWS]]    (without INPUT: a synthetic retailer of about 200,000 rows)
 
 Each command runs as a process of its own, as a user runs it. Memory is the largest resident size of any of them.
 Results are kept in benchmarks/README.md with machine, date and commit.
@@ -35,10 +35,12 @@ def run(command: list[str]) -> tuple[float, float]:
 
 
 def main() -> None:
-    source = Path(sys.argv[1])
     nrows = ["--nrows", sys.argv[2]] if len(sys.argv) > 2 else []
     rows, seconds, peak = 0, 0.0, 0.0
     with tempfile.TemporaryDirectory() as root:
+        source = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(root) / "raw_data"
+        if len(sys.argv) == 1:
+            run([sys.executable, "-m", "src.sources.make_data", "--output", str(source)])
         for module, flags in COMMANDS:
             filled = [str(source) if f == "{input}" else f for f in flags if f != "{nrows}"]
             extra = nrows if "{nrows}" in flags else []

@@ -9,17 +9,23 @@ from collections.abc import Sequence
 import ibis
 import ibis.expr.types as ir
 
+FINENESS = 2.0**12  # decayed events are counted in units of 1 / FINENESS
+
 
 def as_of_sums(
     weekly: ir.Table, entity: Sequence[str], columns: Sequence[str], half_life: float | None = None
 ) -> ir.Table:
     """Sums of `columns` over all weeks before each row's week, per entity; 0 where nothing came before.
 
+    Decayed events are rounded to whole units first (1 / FINENESS of an event of week 0, less of later ones), because the
+    last bit of a sum of fractions depends on how the engine groups its additions, and that on the rows of later weeks.
+    Sums of whole numbers are exact for about 30 half-lives.
+
     Args:
         weekly: one row per entity and week, with the key columns `entity`, `week` and the numeric `columns`. A row of
             zeros asks for the state of a week without events.
         entity: key columns, e.g. `["customer_id"]`.
-        columns: what to add up.
+        columns: what to add up; whole numbers where `half_life` is None.
         half_life: weeks after which an event counts half (an event of week v counts 2^-((W-v)/half_life) in week W);
             None counts every event fully.
 
@@ -27,9 +33,18 @@ def as_of_sums(
         `entity`, `week` and `columns` (float64), one row per row of `weekly`, made of weeks ≤ week − 1 only.
     """
     before = ibis.window(group_by=list(entity), order_by="week", preceding=(None, 1))
-    growth = ibis.literal(2.0) ** (weekly.week / half_life) if half_life else ibis.literal(1.0)
-    grown = weekly.select(*entity, "week", **{name: weekly[name].cast("float64") * growth for name in columns})
-    shrink = ibis.literal(2.0) ** (grown.week / -half_life) if half_life else ibis.literal(1.0)
-    return grown.select(
-        *entity, "week", **{name: grown[name].sum().over(before).fill_null(0.0) * shrink for name in columns}
-    )
+    values = {name: weekly[name].cast("float64") for name in columns}
+    if half_life:
+        growth = ibis.literal(2.0) ** (weekly.week / half_life) * FINENESS
+        values = {name: _whole(value * growth) for name, value in values.items()}
+    grown = weekly.select(*entity, "week", **values)
+    sums = {name: grown[name].sum().over(before).fill_null(0.0) for name in columns}
+    if half_life:
+        shrink = ibis.literal(2.0) ** (grown.week / -half_life) / FINENESS
+        sums = {name: total * shrink for name, total in sums.items()}
+    return grown.select(*entity, "week", **sums)
+
+
+def _whole(x: ir.FloatingValue) -> ir.FloatingValue:
+    """The nearest whole number (towards zero for negative halves), as a float: engines round to integers, which overflow."""
+    return (x + 0.5) - (x + 0.5) % 1

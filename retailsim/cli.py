@@ -40,11 +40,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 def call(arguments: list[str]) -> int:
     """Exit code of the verb with its flags; a UserError names the nearest verb where there is none such."""
     if not arguments or arguments[0] in ("-h", "--help"):
-        console.out.print(overview(), markup=False)
+        console.out.print(overview())
         return 0 if arguments else 2
     verb, *flags = arguments
     if verb in ("-V", "--version"):
-        console.out.print(f"retailsim {importlib.metadata.version('retailsim')}", markup=False)
+        console.out.print(f"retailsim {importlib.metadata.version('retailsim')}")
         return 0
     if verb not in VERBS:
         nearest = difflib.get_close_matches(verb.replace("_", "-"), VERBS, n=1, cutoff=0.0)[0]

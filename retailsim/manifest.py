@@ -29,12 +29,12 @@ def fingerprint(path: Path) -> str:
     return digest.hexdigest()
 
 
-def code_fingerprint(package: str) -> str:
-    """Digest of the source of the root modules and of sub-package `package`: code that changed makes stages stale."""
+def code_fingerprint() -> str:
+    """Digest of the package's source: code that changed makes every stage stale."""
     root = Path(retailsim.__file__).parent
     digest = hashlib.blake2b(digest_size=16)
-    for file in sorted([*root.glob("*.py"), *(root / package).glob("*.py")]):
-        digest.update(file.name.encode() + file.read_bytes())
+    for file in sorted(root.rglob("*.py")):
+        digest.update(str(file.relative_to(root)).encode() + file.read_bytes())
     return digest.hexdigest()
 
 
@@ -46,9 +46,19 @@ def manifest_path(first_output: Artifact, stage: str, root: Path) -> Path:
 def settings_of(first_output: Artifact, stage: str, root: Path) -> dict[str, Any]:
     """The settings that `stage` ran with; a UserError names the command when it did not end."""
     path = manifest_path(first_output, stage, root)
-    if not path.exists():
-        raise UserError(f'{path} is missing: run "python -m src.{stage}" to its end first')
-    return json.loads(path.read_text(encoding="utf-8"))["settings"]
+    record = read_manifest(path)
+    if record is None:
+        raise UserError(f'{path} is missing or damaged: run "python -m src.{stage}" to its end first')
+    return record["settings"]
+
+
+def read_manifest(path: Path) -> dict[str, Any] | None:
+    """The manifest at `path`; None where there is none, or none that is whole."""
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None
+    return record if isinstance(record, dict) and "settings" in record else None
 
 
 class Manifest:
@@ -71,15 +81,16 @@ class Manifest:
             "stage": stage,
             "inputs": {path.name: fingerprint(path) for path in inputs},
             "settings": dict(settings),
-            "code": code_fingerprint(stage.split(".")[0]),
+            "code": code_fingerprint(),
             "versions": {name: importlib.metadata.version(name) for name in ENGINES},
         }
 
     def is_current(self) -> bool:
         """Whether the stage's outputs are what running it now would write."""
-        if not self.path.exists() or not all(path.exists() for path in self.outputs):
+        written = read_manifest(self.path)
+        if written is None or not all(path.exists() for path in self.outputs):
             return False
-        return json.loads(self.path.read_text()) == {**self.record, "outputs": self._output_prints()}
+        return written == {**self.record, "outputs": self._output_prints()}
 
     def write(self) -> None:
         """Say what the outputs were made from; the last thing that a stage does."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import ibis
 import ibis.expr.operations as ops
 import ibis.expr.types as ir
@@ -23,6 +24,15 @@ from retailsim.errors import UserError
 def connect() -> ibis.BaseBackend:
     """The default engine: DuckDB inside this process. Nothing is kept between two connections."""
     return ibis.duckdb.connect()
+
+
+def engine_errors(engine: ibis.BaseBackend) -> tuple[type[Exception], ...]:
+    """What `engine` raises for a file that it cannot read."""
+    if engine.name == "pyspark":
+        from pyspark.errors import PySparkException  # an extra that the default engine does without
+
+        return (PySparkException, OSError)
+    return (duckdb.Error, OSError)
 
 
 @contextmanager
@@ -75,7 +85,7 @@ class Table(Artifact):
         path = self.at(root)
         try:
             table = engine.read_parquet(path)
-        except Exception as error:  # every engine has its own class for "not a Parquet file"
+        except engine_errors(engine) as error:
             raise self.damaged(root, f"cannot be read ({str(error).splitlines()[0]})") from error
         for name, (dtype, _) in self.columns.items():
             if name not in table.columns:
@@ -103,12 +113,16 @@ class Array(Artifact):
     shape: str = ""
 
     def read(self, root: Path) -> np.ndarray:
-        """The array, memory-mapped and read-only, its dtype and rank checked."""
+        """The array, memory-mapped and read-only, its dtype and shape checked."""
         try:
             array = np.load(self.at(root), mmap_mode="r", allow_pickle=False)
         except (ValueError, EOFError) as error:
             raise self.damaged(root, f"cannot be read ({error})") from error
-        if array.dtype != np.dtype(self.dtype) or array.ndim != len(self.shape.split()):
+        expected = self.shape.split()
+        fits = array.ndim == len(expected) and all(
+            letter == str(size) for letter, size in zip(expected, array.shape, strict=True) if letter.isdigit()
+        )
+        if array.dtype != np.dtype(self.dtype) or not fits:
             raise self.damaged(root, f"holds {array.dtype} {array.shape}, not {self.dtype} [{self.shape}]")
         return array
 
@@ -125,9 +139,12 @@ class Record(Artifact):
     def read(self, root: Path) -> dict[str, Any]:
         """The object."""
         try:
-            return json.loads(self.at(root).read_text(encoding="utf-8"))
+            record = json.loads(self.at(root).read_text(encoding="utf-8"))
         except ValueError as error:
             raise self.damaged(root, f"is not JSON ({error})") from error
+        if not isinstance(record, dict):
+            raise self.damaged(root, "is not a JSON object")
+        return record
 
     def write(self, root: Path, record: Mapping[str, Any]) -> None:
         """Write `record` with sorted keys, so that equal records are equal bytes."""

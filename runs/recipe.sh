@@ -6,10 +6,12 @@
 # Each argument may also be given as an environment variable of that name (make recipe NROWS=all). Left out:
 #   INPUT           raw_data      CSV or Parquet file, or folder of weekly files
 #   NROWS           10000         rows to take, as whole customers; "all" takes every row
-#   EPOCHS          20            epochs; below 9 the warm-up and fine-tuning phases shrink with them
+#   EPOCHS          20            epochs; below 20 warm-up and fine-tuning take one epoch each
 #   PRESET          full          tiny (seconds), small (laptop), full (the document's)
 #   DATA_DIR        data          root of everything that the stages write
 #   CHECKPOINT_DIR  checkpoints   where the model goes
+#   BATCH_SIZE      256           baskets per step (only as a variable)
+#   MASK_PROB       0.15          share of a basket's products that is hidden in training (only as a variable)
 #   PYTHON          .venv/bin/python where there is one, else python
 #
 #   runs/recipe.sh raw_data all 20 small        all rows, laptop
@@ -27,9 +29,9 @@ python=${PYTHON:-$default_python}
 
 take=()
 [ "$nrows" = all ] || take=(--nrows "$nrows")
-# Warm-up (3 epochs) and fine-tuning (5) would leave a short run no main phase: there they take one epoch each, or none.
+# Warm-up (3 epochs) and fine-tuning (5) belong to the document's 20; a shorter run takes one epoch each, or none.
 phases=()
-if [ "$epochs" -lt 9 ]; then
+if [ "$epochs" -lt 20 ]; then
   edge=$((epochs > 2 ? 1 : 0))
   phases=(--warmup-epochs "$edge" --finetune-epochs "$edge")
 fi
@@ -50,7 +52,7 @@ step src.training.prepare_samples --data-dir "$data_dir"
 # 5. Tensor cache
 step src.training.prepare_tensor_cache --data-dir "$data_dir"
 # 6. Train
-step src.training.train --epochs "$epochs" --batch-size 256 ${phases[@]+"${phases[@]}"} --preset "$preset" \
+step src.training.train --epochs "$epochs" --batch-size "${BATCH_SIZE:-256}" --mask-prob "${MASK_PROB:-0.15}" ${phases[@]+"${phases[@]}"} --preset "$preset" \
   --data-dir "$data_dir" --checkpoint-dir "$checkpoint_dir"
 # 7. Evaluate
 step src.training.evaluate "$checkpoint_dir/best_model.pt" --detailed --data-dir "$data_dir"

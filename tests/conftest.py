@@ -34,7 +34,18 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> recipe.Shop:
 @pytest.fixture(scope="session")
 def trained(shop: recipe.Shop) -> Path:
     """The folder of checkpoints of four epochs of the tiny preset on the shop."""
-    flags = ["--preset", "tiny", "--epochs", "4", "--warmup-epochs", "1", "--finetune-epochs", "1", "--batch-size", "64"]
+    flags = [
+        "--preset",
+        "tiny",
+        "--epochs",
+        "4",
+        "--warmup-epochs",
+        "1",
+        "--finetune-epochs",
+        "1",
+        "--batch-size",
+        "64",
+    ]
     paths = ["--data-dir", shop.data, "--checkpoint-dir", shop.checkpoints]
     assert recipe.call("training.train", [*flags, *paths], shop) == 0
     return shop.checkpoints

@@ -4,12 +4,12 @@ import importlib
 from dataclasses import dataclass
 from pathlib import Path
 
-import ibis
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as csv
 
+from retailsim.as_of import as_of_sums
 from retailsim.model.lookup import Lookup
 from retailsim.reading import load_calendar, load_vocabulary
 from retailsim.training.dataset import Masking, load_samples, make_batch
@@ -100,7 +100,9 @@ def _permuted(rows: pa.Table, is_kept: np.ndarray) -> pa.Table:
 
 
 def _is_repeated(rows: pa.Table) -> np.ndarray:
-    keys = np.array([f"{b}:{p}" for b, p in zip(rows["BASKET_ID"].to_pylist(), rows["PROD_CODE"].to_pylist(), strict=True)])
+    keys = np.array(
+        [f"{b}:{p}" for b, p in zip(rows["BASKET_ID"].to_pylist(), rows["PROD_CODE"].to_pylist(), strict=True)]
+    )
     first = np.zeros(len(keys), dtype=bool)
     first[np.unique(keys, return_index=True)[1]] = True
     return ~first
@@ -108,8 +110,6 @@ def _is_repeated(rows: pa.Table) -> np.ndarray:
 
 def leaky_sums(weekly, entity, columns, half_life=None):
     """`as_of_sums` with the current week inside its frame: the leak that C19 forbids."""
-    so_far = ibis.window(group_by=list(entity), order_by="week", preceding=(None, 0))
-    growth = ibis.literal(2.0) ** (weekly.week / half_life) if half_life else ibis.literal(1.0)
-    grown = weekly.select(*entity, "week", **{name: weekly[name].cast("float64") * growth for name in columns})
-    shrink = ibis.literal(2.0) ** (grown.week / -half_life) if half_life else ibis.literal(1.0)
-    return grown.select(*entity, "week", **{n: grown[n].sum().over(so_far).fill_null(0.0) * shrink for n in columns})
+    before, now = as_of_sums(weekly, entity, columns, half_life), weekly.select(*entity, "week", *columns)
+    both = before.inner_join(now, [*entity, "week"], rname="{name}_now")
+    return both.select(*entity, "week", **{name: both[name] + both[f"{name}_now"] for name in columns})

@@ -31,6 +31,7 @@ from retailsim.sources.sample import sample_customers
 from retailsim.sources.schema import typed
 from retailsim.sources.validate import refuse_unparsable, with_reasons
 from retailsim.storage import connect
+from retailsim.weeks import Calendar
 
 OUTPUTS = (TRANSACTIONS, CALENDAR, PRICES, PRODUCT_GRAPH, AFFINITY, MISSIONS)
 
@@ -39,8 +40,8 @@ def run_pipeline(
     input: Path = Path("raw_data"),
     nrows: int | None = None,
     data_dir: Path = Path("data"),
-    train_weeks: int = 80,
-    val_weeks: int = 95,
+    train_weeks: int = Calendar.train_end,
+    val_weeks: int = Calendar.val_end,
 ) -> None:
     """Raw transactions → data/processed/: prices, product graph, store affinity, missions.
 
@@ -67,7 +68,11 @@ def run_pipeline(
     transactions = TRANSACTIONS.read(data_dir, engine)
     steps = (
         (PRICES, lambda: derive_prices(transactions), ["product_id", "store_id", "week"]),
-        (PRODUCT_GRAPH, lambda: build_graph(transactions, train_weeks), ["edge_type", "source", "target"]),
+        (
+            PRODUCT_GRAPH,
+            lambda: build_graph(transactions, train_weeks),
+            ["edge_type", "source_level", "source", "target"],
+        ),
         (AFFINITY, lambda: measure_affinity(transactions), ["customer_id", "week"]),
         (MISSIONS, lambda: measure_missions(transactions), ["customer_id", "week"]),
     )
@@ -99,7 +104,23 @@ def prepare_transactions(source: Path, nrows: int | None, root: Path, train_end:
             f"{source} has no usable row ({counts['aside']:,} set aside): check that its columns hold what their names say"
         )
     if counts["aside"]:
-        QUARANTINE.write(root, aside, engine, ["file", "basket_id", "product_id", "reason"])
+        QUARANTINE.write(
+            root,
+            aside,
+            engine,
+            [
+                "file",
+                "basket_id",
+                "product_id",
+                "reason",
+                "quantity",
+                "spend",
+                "store_id",
+                "customer_id",
+                "date",
+                "hour",
+            ],
+        )
     else:
         (root / QUARANTINE.path).unlink(missing_ok=True)
     TRANSACTIONS.write(root, build_transactions(used, calendar), engine, ["week", "basket_id", "product_id"])

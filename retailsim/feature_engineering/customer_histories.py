@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from retailsim.artifacts import CUSTOMER_NUMBERS, DIRECTIONS, GROUPS, PRICE_TIERS, SEASONS
 from retailsim.as_of import as_of_sums
-from retailsim.feature_engineering.histories import decayed_sums, last_known, leaning_rates
+from retailsim.feature_engineering.histories import last_known, leaning_rates
 from retailsim.feature_engineering.product_projection import fit_projection, weekly_purchases
 from retailsim.weeks import Calendar
 
@@ -138,7 +138,7 @@ def rhythm(weekly: ir.Table) -> ir.Table:
     events = ["trips", "purchases", "pence"]
     key = ["customer_id", "week"]
     ever = as_of_sums(weekly, ["customer_id"], [*events, "active"])
-    recent = decayed_sums(weekly, ["customer_id"], events, HALF_LIFE).rename(
+    recent = as_of_sums(weekly, ["customer_id"], events, HALF_LIFE).rename(
         **{f"recent_{name}": name for name in events}
     )
     before = ibis.window(group_by="customer_id", order_by="week", preceding=(None, 1))

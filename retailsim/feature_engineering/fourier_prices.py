@@ -55,8 +55,7 @@ REFERENCES = (
     "sub-category's median", "pseudo-brand's median", "price before the last change",
 )  # fmt: skip
 PERIODS = (52, 26, 13, 8, 4)  # weeks
-HALF_LIFE = 52.0  # weeks after which a price counts half in the Fourier sums
-BOUND = 5.0
+HALF_LIFE, BOUND = 52.0, 5.0  # weeks after which a price counts half in the Fourier sums; largest number
 TENTHS = 10.0  # log deviations are a few hundredths; in tenths they stand beside shares
 CHANGE = 0.01  # log; smaller moves are pennies and store mix
 BELOW_BASE = 0.03  # log
@@ -73,7 +72,7 @@ def price_features(
         brands: PSEUDO_BRANDS.
         products: any table with product_id and hierarchy_10, such as TRANSACTIONS.
         calendar: the weeks of the data.
-        engine: where `prices`, `brands` and `products` live.
+        engine: where the tables live.
     """
     history = load_history(prices, calendar, engine)
     sub_category = groups_of(products, "hierarchy_10", history.product_id, engine)

@@ -1,8 +1,7 @@
-"""What customers' and stores' histories have in common: decayed sums, averages that lean on a group, last known labels.
+"""What customers' and stores' histories have in common: averages that lean on a group, and last known labels.
 
-Everything here describes the time before a row's week (weeks ≤ week − 1) and does so exactly: the same past gives the
-same bits whatever came later (SPEC C19). Sums of fractions would not, because their last bit depends on how an engine
-groups its additions, and that on the rows of later weeks and of other customers. So fractions are made whole first.
+Everything here describes the time before a row's week (weeks ≤ week − 1): the same past gives the same bits whatever
+came later (SPEC C19).
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,25 +10,6 @@ import ibis
 import ibis.expr.types as ir
 
 from retailsim.as_of import as_of_sums
-
-FINENESS = 2.0**12  # decayed events are counted in units of 1 / FINENESS; exact while sums stay below 2^53 of them
-
-
-def decayed_sums(weekly: ir.Table, entity: Sequence[str], columns: Sequence[str], half_life: float) -> ir.Table:
-    """Sums of `columns` over the weeks before each row's, an event counting half after `half_life` weeks.
-
-    The same as `as_of_sums(…, half_life)` but for a rounding to 1 / FINENESS of an event of week 0 (so the rounding
-    shrinks with every week), which makes the sums those of whole numbers. They stay exact for about 30 half-lives;
-    after that the last bit may depend on the engine again.
-
-    Returns:
-        `entity`, `week` and `columns` (float64), one row per row of `weekly`.
-    """
-    growth = 2.0 ** (weekly.week / half_life) * FINENESS
-    grown = weekly.select(*entity, "week", **{name: (weekly[name] * growth).round() for name in columns})
-    sums = as_of_sums(grown, entity, columns)
-    shrink = 2.0 ** (sums.week / -half_life) / FINENESS
-    return sums.select(*entity, "week", **{name: sums[name] * shrink for name in columns})
 
 
 def leaning_rates(
@@ -57,7 +37,7 @@ def leaning_rates(
         entity, week and the rated columns: float64; null while nobody has had an event.
     """
     columns = list(dict.fromkeys([*rates, *(column for rated in rates.values() for column in rated)]))
-    own = decayed_sums(weekly, [entity], columns, half_life)
+    own = as_of_sums(weekly, [entity], columns, half_life)
     groups = _sums_of(weekly, group, columns, half_life, "group_")
     everybody = _sums_of(weekly, [], columns, half_life, "all_")
     joined = own.inner_join(weekly.select(entity, "week", *group), [entity, "week"])
@@ -74,7 +54,7 @@ def leaning_rates(
 
 def _sums_of(weekly: ir.Table, keys: Sequence[str], columns: Sequence[str], half_life: float, prefix: str) -> ir.Table:
     totals = weekly.group_by([*keys, "week"]).agg(**{name: weekly[name].sum() for name in columns})
-    sums = decayed_sums(totals, keys, columns, half_life)
+    sums = as_of_sums(totals, keys, columns, half_life)
     return sums.select(*keys, "week", **{prefix + name: sums[name] for name in columns})
 
 

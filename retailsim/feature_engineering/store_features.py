@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from retailsim.artifacts import STORE_DIRECTIONS, STORE_NUMBERS, STORE_SHARES
 from retailsim.as_of import as_of_sums
-from retailsim.feature_engineering.histories import decayed_sums, last_known, leaning_rates
+from retailsim.feature_engineering.histories import last_known, leaning_rates
 from retailsim.feature_engineering.product_projection import fit_projection, weekly_purchases
 from retailsim.labels import TRIP_LABELS
 from retailsim.weeks import Calendar
@@ -156,8 +156,8 @@ def growth_and_range(weekly: ir.Table) -> ir.Table:
         first_products=weekly.first_products.fill_null(0), first_customers=weekly.first_customers.fill_null(0)
     )
     ever = as_of_sums(counted, ["store_id"], ["first_products", "first_customers", "identified"])
-    recent = decayed_sums(weekly, ["store_id"], ["trips"], HALF_LIFE).rename(recent_trips="trips")
-    long = decayed_sums(weekly, ["store_id"], ["trips"], LONG_HALF_LIFE).rename(long_trips="trips")
+    recent = as_of_sums(weekly, ["store_id"], ["trips"], HALF_LIFE).rename(recent_trips="trips")
+    long = as_of_sums(weekly, ["store_id"], ["trips"], LONG_HALF_LIFE).rename(long_trips="trips")
     before = ibis.window(group_by="store_id", order_by="week", preceding=(None, 1))
     opened = weekly.select(*key, *KIND, weeks_open=weekly.week - weekly.week.min().over(before))
     known = opened.inner_join(ever, key).inner_join(recent, key).inner_join(long, key)

@@ -79,10 +79,14 @@ class WorldModel(nn.Module):
         return WorldModelOutput(self.product_head(hidden), self.trip_heads(context), hidden, context)
 
     def fuse(self, tensors: SixTensors, is_padding: Bool[Tensor, "B S"]) -> Float[Tensor, "B L D"]:
-        """The context at position 0, then the products; padding is zero whatever stood there."""
-        context = self.context_fusion(tensors.t1, tensors.t3, tensors.t5, tensors.t6)
-        products = self.product_fusion(tensors.t2, tensors.t4).masked_fill(is_padding[..., None], 0.0)
-        return torch.cat([context[:, None], products], dim=1)
+        """The context at position 0, then the products; padding is zero whatever stood there.
+
+        A departure from the document: the context is also added to every product, so that a hidden place knows who shops
+        when and where from the first layer on (docs/decisions/0006-context-at-every-place.md).
+        """
+        context = self.context_fusion(tensors.t1, tensors.t3, tensors.t5, tensors.t6)[:, None]
+        products = self.product_fusion(tensors.t2, tensors.t4) + context
+        return torch.cat([context, products.masked_fill(is_padding[..., None], 0.0)], dim=1)
 
     def encode(self, tensors: SixTensors, is_padding: Bool[Tensor, "B S"]) -> Float[Tensor, "B L D"]:
         """The encoder's output; position 0 is the state of the customer on this trip."""

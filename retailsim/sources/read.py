@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-import duckdb
 import ibis
 import ibis.expr.types as ir
 
 from retailsim.errors import UserError
 from retailsim.sources.schema import SPELLINGS
+from retailsim.storage import engine_errors
 
 CSV_SUFFIXES = (".csv", ".csv.gz", ".csv.zst")
 SUFFIXES = (*CSV_SUFFIXES, ".parquet")
@@ -50,15 +50,6 @@ def read_transactions(source: Path, engine: ibis.BaseBackend) -> ir.Table:
     """
     tables = [_read_file(file, engine) for file in source_files(source)]
     return ibis.union(*tables) if len(tables) > 1 else tables[0]
-
-
-def engine_errors(engine: ibis.BaseBackend) -> tuple[type[Exception], ...]:
-    """What `engine` raises for a file that it cannot read."""
-    if engine.name == "pyspark":
-        from pyspark.errors import PySparkException  # an extra that the default engine does without
-
-        return (PySparkException, OSError)
-    return (duckdb.Error, OSError)
 
 
 def unreadable(error: Exception, source: str = "the source") -> UserError:

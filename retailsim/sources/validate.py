@@ -8,8 +8,9 @@ import ibis
 import ibis.expr.types as ir
 
 from retailsim.errors import UserError
-from retailsim.sources.read import engine_errors, unreadable
+from retailsim.sources.read import unreadable
 from retailsim.sources.schema import BASKET_COLUMNS, NUMBERS, OPTIONAL_VALUES, SPELLINGS, parsed
+from retailsim.storage import engine_errors
 
 PARSED = (*NUMBERS, "date")
 ROUNDED_ID = r"^[0-9][.,]?[0-9]*[eE][+]?[0-9]+$"  # 9.94101E+14: what a spreadsheet makes of a long number

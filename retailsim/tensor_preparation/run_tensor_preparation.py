@@ -55,17 +55,17 @@ def run_tensor_preparation(data_dir: Path = Path("data")) -> None:
     engine = connect()
     calendar = load_calendar(data_dir)
     VOCABULARY.write(data_dir, list_products(TRANSACTIONS.read(data_dir, engine), calendar), engine, ["row"])
-    customers = [artifact.read(data_dir, engine) for artifact in (CUSTOMER_EMBEDDINGS, AFFINITY, MISSIONS)]
+    customers, affinity, missions = (a.read(data_dir, engine) for a in (CUSTOMER_EMBEDDINGS, AFFINITY, MISSIONS))
     stores = STORE_FEATURES.read(data_dir, engine)
     scalers = {
-        "t1": t1_customer.fit(*customers, calendar, engine),
+        "t1": t1_customer.fit(customers, affinity, missions, calendar, engine),
         "t5": t5_store.fit(stores, calendar, engine),
     }
     SCALERS.write(data_dir, scalers)
     vocabulary = load_vocabulary(data_dir)
     prices, _ = t4_prices.build(PRICE_FEATURES.read(data_dir, engine), vocabulary, calendar, engine)
     tensors = {
-        layout.T1: t1_customer.build(*customers, scalers["t1"], engine),
+        layout.T1: t1_customer.build(customers, affinity, missions, scalers["t1"], engine),
         layout.T2: t2_products.build(PRODUCT_EMBEDDINGS.read(data_dir, engine), vocabulary, engine),
         layout.T3: np.concatenate([t3_time.day_table(calendar), t3_time.hour_table(), t3_time.recency_table()]),
         layout.T4: prices.reshape(-1, layout.T4.width),

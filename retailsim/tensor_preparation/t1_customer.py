@@ -12,7 +12,7 @@ segment: those of purchases already in the table, those of missions here, on the
 
 The document lists meanings, not numbers. Most of the width goes to the directions of purchases, because those tell
 which products a customer buys: every direction more is worth more than any other number (docs/experiments.md).
-"""  # noqa: E501
+"""
 
 from typing import Any
 

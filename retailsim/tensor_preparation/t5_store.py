@@ -10,7 +10,7 @@
 Numbers other than one-hots and the flag are standardised with mean and deviation over the training weeks' rows and cut
 at ±5; what is not known is 0, the training stores' average. Receipts name no residents and no shelves: the shoppers'
 segments stand for who lives near the store, and what is sold for what is stocked.
-"""  # noqa: E501
+"""
 
 from typing import Any
 

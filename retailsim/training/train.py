@@ -116,7 +116,7 @@ def show_batch(bar: console.Progress, task: TaskID, config: Config, epoch: int, 
 
 def show_epoch(report: EpochReport, epochs: int) -> None:
     """The document's lines of an epoch."""
-    console.out.print(f"Epoch {report.epoch}/{epochs} [{report.phase.capitalize()}]", markup=False)
+    console.out.print(f"Epoch {report.epoch}/{epochs} [{report.phase.capitalize()}]")
     console.out.print("─" * 48)
     console.out.print(
         f"Train Loss: {report.train_loss:.3f}  |  Val Loss: {report.val_loss:.3f}  |  Val Acc: {report.val_accuracy:.4f}"

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import ibis
 import numpy as np
-from rich.markup import escape
 from rich.table import Table as Grid
+from rich.text import Text
 
 from retailsim import artifacts, console
 from retailsim.errors import UserError
@@ -42,10 +42,10 @@ def validate_data(
     faults = 0
     for name, check in checks:
         try:
-            grid.add_row(escape(name), "ok", check())
+            grid.add_row(name, "ok", check())
         except UserError as error:
             faults += 1
-            grid.add_row(escape(name), "[bold red]fault[/]", escape(str(error)))
+            grid.add_row(name, Text("fault", "bold red"), str(error))
     console.out.print(grid)
     console.out.print(f"{len(checks) - faults} of {len(checks)} sound")
     return 1 if faults else 0

@@ -3,7 +3,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from retailsim.feature_engineering.histories import decayed_sums, last_known, leaning_rates
+from retailsim.feature_engineering.histories import as_of_sums, last_known, leaning_rates
 
 
 def weekly(rows, names):
@@ -14,13 +14,13 @@ def rows_of(table, *order):
     return table.order_by(*order).to_pyarrow().to_pylist()
 
 
-def test_decayed_sums_count_an_event_half_after_each_half_life():
+def test_as_of_sums_count_an_event_half_after_each_half_life():
     table = weekly([("a", 1, 8), ("a", 3, 4), ("a", 5, 100), ("b", 5, 1)], ["customer_id", "week", "n"])
-    found = rows_of(decayed_sums(table, ["customer_id"], ["n"], half_life=2), "customer_id", "week")
+    found = rows_of(as_of_sums(table, ["customer_id"], ["n"], half_life=2), "customer_id", "week")
     assert [row["n"] for row in found] == pytest.approx([0, 4, 8 / 4 + 4 / 2, 0], rel=1e-3)
 
 
-def test_decayed_sums_are_bit_equal_whatever_follows():  # C19
+def test_as_of_sums_are_bit_equal_whatever_follows():  # C19
     draw = np.random.default_rng(0)
     past = [(f"c{c:02}", int(w), int(draw.integers(1, 99))) for c in range(40) for w in range(1, 41)]
     other = [(c, w, n if w < 21 else n * 7 + 1) for c, w, n in past if w < 21 or draw.random() < 0.5]
@@ -28,7 +28,7 @@ def test_decayed_sums_are_bit_equal_whatever_follows():  # C19
     first, second = (
         {
             (r["customer_id"], r["week"]): r["n"]
-            for r in rows_of(decayed_sums(weekly(t, names), ["customer_id"], ["n"], 8), "week")
+            for r in rows_of(as_of_sums(weekly(t, names), ["customer_id"], ["n"], 8), "week")
         }
         for t in (past, other)
     )

@@ -99,6 +99,7 @@ def test_a_basket_is_masked_the_same_in_any_company(samples, masking):  # C25
     assert chosen == {number: together[number] for number in range(0, 60, 3)}
 
 
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")  # on a machine with one core
 def test_the_number_of_workers_changes_nothing(samples):  # C25, C40
     rows = batch_rows(samples.lengths, 64, seed=0, epoch=1)
     runs = [list(load_batches(samples, rows, TRAINING, num_workers)) for num_workers in (0, 2)]
