@@ -35,7 +35,7 @@ def test_the_same_input_gives_the_same_bytes(shop, tmp_path):  # C40
         assert artifact.at(again.data).read_bytes() == artifact.at(shop.data).read_bytes(), artifact.path
 
 
-def test_checkpoints_and_evaluation(shop, trained, capsys):  # C25 C26 C28 C30 C32
+def test_checkpoints_and_evaluation(shop, trained, capsys):  # C23 C25 C26 C28 C30 C32 C33
     lines = [json.loads(line) for line in (trained / "metrics.jsonl").read_text().splitlines()]
     assert [line["epoch"] for line in lines] == [1, 2, 3, 4]
     assert [line["phase"] for line in lines] == ["warmup", "main", "main", "finetune"]
@@ -45,6 +45,7 @@ def test_checkpoints_and_evaluation(shop, trained, capsys):  # C25 C26 C28 C30 C
     flags = [trained / "best_model.pt", "--detailed", "--json", path, "--data-dir", shop.data]
     assert recipe.call("training.evaluate", flags, shop) == 0
     printed = capsys.readouterr().out
+    assert "That is no prediction before the trip" in printed  # C23
     for words in ("Top-1", "personal frequency", "popularity", "Breakdown by Day of Week", "majority"):
         assert words in printed
     record = json.loads(path.read_text())

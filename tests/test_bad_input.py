@@ -1,0 +1,142 @@
+"""Mistakes end in one sentence on standard error, exit code 2, and nothing half-written (C4, C5, C39)."""
+
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from retailsim.artifacts import VOCABULARY
+from tests import recipe
+
+
+def refused(capsys, shop, module, *flags) -> str:
+    """The one line that the command says; its exit code must be 2."""
+    assert recipe.call(module, list(flags), shop) == 2
+    said = capsys.readouterr()
+    assert said.err.startswith("error: ") and said.err.count("\n") == 1 and "Traceback" not in said.err
+    return said.err
+
+
+def files(root: Path) -> set[Path]:
+    return {path for path in root.rglob("*") if path.is_file()}
+
+
+class TestTheFirstStage:
+    """`run_pipeline` on sources that cannot be used."""
+
+    def refused(self, capsys, shop, tmp_path, source, *flags) -> str:
+        said = refused(
+            capsys, shop, "data_pipeline.run_pipeline", "--input", source, "--data-dir", tmp_path / "data", *flags
+        )
+        assert not files(tmp_path / "data")
+        return said
+
+    def test_missing_file(self, capsys, shop, tmp_path):
+        said = self.refused(capsys, shop, tmp_path, tmp_path / "nowhere.csv")
+        assert "nowhere.csv does not exist" in said and "--input" in said
+
+    def test_folder_without_transactions(self, capsys, shop, tmp_path):
+        (tmp_path / "raw").mkdir()
+        (tmp_path / "raw" / "time.csv").write_text("shop_week,date_from,date_to\n")
+        assert "holds no transactions" in self.refused(capsys, shop, tmp_path, tmp_path / "raw")
+
+    def test_missing_column(self, capsys, shop, tmp_path):
+        source = self.changed(shop, tmp_path, lambda header, row: (header.replace("STORE_CODE", "SHOP"), row))
+        said = self.refused(capsys, shop, tmp_path, source)
+        assert "STORE_CODE" in said and source.name in said
+
+    def test_unparsable_number(self, capsys, shop, tmp_path):
+        def break_spend(header, row):
+            values = row.split(",")
+            values[header.split(",").index("SPEND")] = "one pound"
+            return header, ",".join(values)
+
+        source = self.changed(shop, tmp_path, break_spend)
+        said = self.refused(capsys, shop, tmp_path, source)
+        assert "SPEND" in said and "one pound" in said and source.name in said
+
+    @pytest.mark.parametrize(
+        "flags, named", [(["--nrows", "0"], "--nrows"), (["--train-weeks", "9", "--val-weeks", "9"], "--val-weeks")]
+    )
+    def test_flags_that_contradict(self, capsys, shop, tmp_path, flags, named):
+        assert named in self.refused(capsys, shop, tmp_path, shop.raw, *flags)
+
+    def changed(self, shop, tmp_path, change) -> Path:
+        header, row, *rows = sorted(shop.raw.glob("*.csv"))[0].read_text().splitlines()
+        source = tmp_path / "transactions_200607.csv"
+        source.write_text("\n".join([*change(header, row), *rows]) + "\n")
+        return source
+
+
+@pytest.mark.parametrize(
+    "module, needed",
+    [
+        ("feature_engineering.run_feature_engineering", "src.data_pipeline.run_pipeline"),
+        ("tensor_preparation.run_tensor_preparation", "src.data_pipeline.run_pipeline"),
+        ("training.prepare_samples", "src.data_pipeline.run_pipeline"),
+        ("training.prepare_tensor_cache", "src.data_pipeline.run_pipeline"),
+        ("training.train", "src.tensor_preparation.run_tensor_preparation"),
+    ],
+)
+def test_a_stage_before_the_one_it_needs(capsys, shop, tmp_path, module, needed):
+    assert f"python -m {needed}" in refused(capsys, shop, module, "--data-dir", tmp_path)
+    assert not files(tmp_path)
+
+
+def test_another_number_of_rows_than_the_pipeline_took(capsys, shop):
+    said = refused(
+        capsys, shop, "feature_engineering.run_feature_engineering", "--nrows", "77", "--data-dir", shop.data
+    )
+    assert "--nrows 77" in said and "all rows" in said
+
+
+def test_unknown_split(capsys, shop, trained):
+    assert (
+        recipe.call(
+            "training.evaluate", [trained / "best_model.pt", "--split", "tomorrow", "--data-dir", shop.data], shop
+        )
+        == 2
+    )
+    assert "--split" in capsys.readouterr().err
+
+
+def test_a_split_without_baskets(capsys, shop, tmp_path):
+    flags = ["--input", shop.raw, "--train-weeks", "40", "--val-weeks", "60", "--data-dir", tmp_path]
+    assert recipe.call("data_pipeline.run_pipeline", flags, shop) == 0
+    for module, more in recipe.PREPARATION[1:3]:
+        assert recipe.call(module, [*more, "--data-dir", tmp_path], shop) == 0
+    capsys.readouterr()
+    said = refused(capsys, shop, "training.prepare_samples", "--data-dir", tmp_path)
+    assert "split val" in said and "--train-weeks" in said and not (tmp_path / "training").exists()
+
+
+def test_missing_checkpoint(capsys, shop, tmp_path):
+    said = refused(capsys, shop, "training.evaluate", tmp_path / "best_model.pt", "--data-dir", shop.data)
+    assert "best_model.pt is missing" in said and "src.training.train" in said
+
+
+def test_a_checkpoint_of_another_vocabulary(capsys, shop, trained, tmp_path):
+    table = pq.read_table(VOCABULARY.at(shop.data))
+    (tmp_path / VOCABULARY.path).parent.mkdir(parents=True)
+    pq.write_table(table.slice(0, len(table) - 1), tmp_path / VOCABULARY.path)
+    said = refused(capsys, shop, "training.evaluate", trained / "best_model.pt", "--data-dir", tmp_path)
+    assert "another vocabulary" in said
+
+
+def test_a_resumed_run_refuses_other_numbers(capsys, shop, trained, tmp_path):
+    flags = [
+        "--resume",
+        trained / "epoch_2.pt",
+        "--batch-size",
+        "32",
+        "--data-dir",
+        shop.data,
+        "--checkpoint-dir",
+        tmp_path,
+    ]
+    assert "--batch-size 32 contradicts" in refused(capsys, shop, "training.train", *flags)
+
+
+def test_phases_that_do_not_fit(capsys, shop):
+    said = refused(capsys, shop, "training.train", "--epochs", "2", "--data-dir", shop.data)
+    assert "--epochs" in said
