@@ -27,6 +27,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> recipe.Shop:
     made = recipe.Shop(root / "raw_data", root / "data", root / "checkpoints")
     sizes = ["--customers", "60", "--products", "96", "--stores", "4", "--weeks", "30"]
     assert recipe.call("sources.make_data", ["--output", made.raw, *sizes], made) == 0
+    recipe.give_second_basket(made.raw, recipe.CHANGED_FROM)
     recipe.prepare(made)
     return made
 

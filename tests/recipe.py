@@ -15,6 +15,7 @@ from retailsim.reading import load_calendar, load_vocabulary
 from retailsim.training.dataset import Masking, load_samples, make_batch
 from retailsim.training.tables import load_tables
 
+CHANGED_FROM = 26  # a test week: tests change everything of it and later, but for one basket
 SPLIT = ["--train-weeks", "20", "--val-weeks", "24"]
 PREPARATION = (
     ("data_pipeline.run_pipeline", ["--input", "RAW", *SPLIT]),
@@ -62,19 +63,39 @@ def tensors(shop: Shop, split: str) -> dict[str, tuple[int, dict[str, np.ndarray
     return found
 
 
-def kept_basket(shop: Shop) -> str:
-    """The basket of the changed week that stays as it is: the first of a customer with a history."""
-    samples = load_samples(shop.data, "test")
-    is_known = samples.columns["trips"] > 3
-    return samples.columns["basket_id"][is_known][0]
+def give_second_basket(raw: Path, week: int) -> None:
+    """Make an anonymous basket of `week` a second one of a customer who shops in its store: generated ones shop once a week."""
+    file = sorted(raw.glob("transactions_*.csv"))[week - 1]
+    header, *rows = (line.split(",") for line in file.read_text().splitlines())
+    basket, store, *customer = (
+        header.index(name) for name in ("BASKET_ID", "STORE_CODE", "CUST_CODE", "seg_1", "seg_2")
+    )
+    is_known = {row[basket]: bool(row[customer[0]].strip('"')) for row in rows}
+    nobody = {row[store]: row[basket] for row in rows if not is_known[row[basket]]}
+    known = next(row for row in rows if is_known[row[basket]] and row[store] in nobody)
+    anonymous = nobody[known[store]]
+    for row in rows:
+        if row[basket] == anonymous:
+            for column in customer:
+                row[column] = known[column]
+    file.write_text("".join(",".join(row) + "\n" for row in [header, *rows]))
+
+
+def kept_basket(shop: Shop, week: int) -> str:
+    """The basket of the changed week that stays as it is: of a customer with a history and another basket in that week."""
+    columns = load_samples(shop.data, "test").columns
+    is_known = (columns["week"] == week) & (columns["trips"] > 3)
+    customers, counts = np.unique(columns["customer_id"][is_known].astype(str), return_counts=True)
+    chosen = is_known & (columns["customer_id"] == customers[counts > 1][0])
+    return columns["basket_id"][chosen][0]
 
 
 def change_future(shop: Shop, week: int, folder: Path) -> Path:
-    """A copy of the raw files in which products, prices, customers and stores of weeks ≥ `week` are permuted.
+    """A copy of the raw files in which products, prices, stores and trip labels of weeks ≥ `week` are others.
 
     One basket of `week` (see `kept_basket`) stays whole.
     """
-    calendar, kept = load_calendar(shop.data), kept_basket(shop)
+    calendar, kept = load_calendar(shop.data), kept_basket(shop, week)
     first_day = int(calendar.monday_of(week).strftime("%Y%m%d"))
     text = {"column_types": {name: pa.string() for name in ("BASKET_ID", "CUST_CODE", "seg_1", "seg_2")}}
     for file in sorted(shop.raw.glob("transactions_*.csv")):
@@ -95,6 +116,17 @@ def _permuted(rows: pa.Table, is_kept: np.ndarray) -> pa.Table:
         move = move.set_column(move.column_names.index(name), name, move[name].take(order))
     spend = pc.round(pc.multiply(pc.cast(move["SPEND"], pa.float64()), 1.7), 2)
     move = move.set_column(move.column_names.index("SPEND"), "SPEND", spend)
+    labels = {  # classes that generated receipts never have
+        "BASKET_TYPE": "Emergency", "BASKET_DOMINANT_MISSION": "General", "BASKET_SIZE": "XL",
+        "BASKET_PRICE_SENSITIVITY": "Premium",
+    }  # fmt: skip
+    for name, label in labels.items():
+        move = move.set_column(move.column_names.index(name), name, pa.array([label] * len(move)))
+    stores = rows.group_by(["STORE_CODE", "STORE_FORMAT", "STORE_REGION"]).aggregate([]).sort_by("STORE_CODE")
+    other = pc.add(pc.index_in(move["STORE_CODE"], stores["STORE_CODE"].combine_chunks()), 1)
+    other = pc.if_else(pc.equal(other, len(stores)), 0, other)
+    for name in stores.column_names:
+        move = move.set_column(move.column_names.index(name), name, stores[name].take(other))
     keep_first = pa.array(~_is_repeated(move))
     return pa.concat_tables([stay, move.filter(keep_first)], promote_options="permissive")
 

@@ -11,8 +11,6 @@ import torch
 from retailsim import artifacts
 from tests import recipe
 
-CHANGED_FROM = 26  # a test week: everything of it and later is changed, but for one basket
-
 
 def test_every_stage_left_its_files(shop):  # C7 C8 C9 C10 C11
     for artifact in artifacts.ALL:
@@ -82,7 +80,7 @@ class TestTheFutureDoesNotMatter:  # C19
         assert not moved(shop, changed_shop)
 
     def test_the_change_reached_the_future(self, shop, changed_shop):
-        assert moved(shop, changed_shop, first_week=CHANGED_FROM + 1)
+        assert moved(shop, changed_shop, first_week=recipe.CHANGED_FROM + 1)
 
     @pytest.mark.slow
     @pytest.mark.parametrize(
@@ -106,12 +104,12 @@ class TestTheFutureDoesNotMatter:  # C19
 def moved(shop: recipe.Shop, changed: recipe.Shop, first_week: int = 1) -> set[str]:
     """Names of the tensors that differ for a basket of weeks first_week … 25, or for the kept basket of week 26."""
     different: set[str] = set()
-    last = CHANGED_FROM if first_week == 1 else 10_000
+    kept = recipe.kept_basket(shop, recipe.CHANGED_FROM)
+    last = recipe.CHANGED_FROM if first_week == 1 else 10_000
     for split in ("train", "val", "test"):
         here, there = (recipe.tensors(s, split) for s in (shop, changed))
-        kept = recipe.kept_basket(shop)
         for basket, (week, tensors) in here.items():
-            if week < first_week or week > last or (first_week == 1 and week == CHANGED_FROM and basket != kept):
+            if week < first_week or week > last or (first_week == 1 and week == recipe.CHANGED_FROM and basket != kept):
                 continue
             if basket not in there:
                 different.add("basket")
@@ -123,7 +121,7 @@ def moved(shop: recipe.Shop, changed: recipe.Shop, first_week: int = 1) -> set[s
 @pytest.fixture(scope="module")
 def changed_raw(shop, tmp_path_factory) -> Path:
     """The shop's raw files with products, prices and customers of weeks ≥ 26 permuted, but for one basket of week 26."""
-    return recipe.change_future(shop, CHANGED_FROM, tmp_path_factory.mktemp("changed"))
+    return recipe.change_future(shop, recipe.CHANGED_FROM, tmp_path_factory.mktemp("changed"))
 
 
 @pytest.fixture(scope="module")
