@@ -14,7 +14,10 @@ SUFFIXES = (*CSV_SUFFIXES, ".parquet")
 
 
 def source_files(source: Path) -> list[Path]:
-    """The files of `source`: itself, or the `transactions*` files of a folder, in the order of their names."""
+    """The files of `source`: itself, or a folder's `transactions*` files in the order of their names, or its only data file.
+
+    `time.csv`, the calendar that the published data has beside the receipts, is never taken.
+    """
     if not source.exists():
         raise UserError(
             f'{source} does not exist: name the transactions with "--input FILE_OR_FOLDER", '
@@ -23,7 +26,8 @@ def source_files(source: Path) -> list[Path]:
     if source.is_file():
         files = [source]
     else:
-        files = sorted(f for f in source.glob("transactions*") if f.name.endswith(SUFFIXES) and f.is_file())
+        data = sorted(f for f in source.iterdir() if f.name.endswith(SUFFIXES) and f.is_file() and f.name != "time.csv")
+        files = [f for f in data if f.name.startswith("transactions")] or (data if len(data) == 1 else [])
         if not files:
             raise UserError(
                 f"{source} holds no transactions: expected files transactions*{{{','.join(SUFFIXES)}}} in it; "

@@ -205,3 +205,12 @@ def test_a_damaged_file_is_named(long_csv, damage, engine, tmp_path):  # C4: no 
     (tmp_path / name).write_bytes(data)
     message = refusal(tmp_path / name, engine)
     assert str(tmp_path / name) in message and "cannot be read" in message and "fetch it again" in message
+
+
+def test_the_only_data_file_of_a_folder_is_taken_whatever_its_name(tmp_path):  # C1
+    for name in ("receipts.parquet", "time.csv"):
+        (tmp_path / name).write_bytes(b"x")
+    assert source_files(tmp_path) == [tmp_path / "receipts.parquet"]
+    (tmp_path / "more.csv").write_bytes(b"x")
+    with pytest.raises(UserError, match="holds no transactions"):
+        source_files(tmp_path)
