@@ -73,6 +73,26 @@ def test_resumed_equals_uninterrupted(shop, trained, tmp_path):  # C28 C40
     assert (tmp_path / "metrics.jsonl").read_text() == (trained / "metrics.jsonl").read_text()
 
 
+def test_workers_and_recomputed_activations_change_nothing(shop, tmp_path):  # C27
+    flags = [
+        "--preset",
+        "tiny",
+        "--epochs",
+        "1",
+        "--warmup-epochs",
+        "0",
+        "--finetune-epochs",
+        "0",
+        "--data-dir",
+        shop.data,
+    ]
+    lines = []
+    for name, more in {"plain": [], "other": ["--gradient-checkpointing", "--num-workers", "1"]}.items():
+        assert recipe.call("training.train", [*flags, *more, "--checkpoint-dir", tmp_path / name], shop) == 0
+        lines.append(json.loads((tmp_path / name / "metrics.jsonl").read_text()))
+    assert lines[0]["val_loss"] == pytest.approx(lines[1]["val_loss"], rel=1e-5)
+
+
 class TestTheFutureDoesNotMatter:  # C19
     """Everything of weeks ≥ 26 but one basket is changed; no tensor of an earlier basket, or of that one, moves."""
 
