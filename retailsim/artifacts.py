@@ -73,10 +73,16 @@ PRICES = Table(
         "product_id": PRODUCT,
         "store_id": STORE,
         "week": WEEK,
-        "actual_price": ("float64", "£ per item: median of spend / quantity, or imputed"),
+        "actual_price": (
+            "float64",
+            "£ per item: median of spend / quantity, or imputed; null: never yet sold for money",
+        ),
         "base_price": ("float64", "£ per item: regular price, from earlier weeks where there are any"),
         "discount": ("float64", "1 − actual / base, 0–1; 0 where the price is not below the base"),
-        "is_promotion": ("boolean", "discount of at least a tenth"),
+        "is_promotion": (
+            "boolean",
+            "a sale of this week a tenth or more under the base, of a product with a steady shelf price",
+        ),
         "imputed_from": (
             "string",
             "product-store-week (a real sale), product-store, product-region-week, product-chain",
