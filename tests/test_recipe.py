@@ -93,6 +93,28 @@ def test_workers_and_recomputed_activations_change_nothing(shop, tmp_path):  # C
     assert lines[0]["val_loss"] == pytest.approx(lines[1]["val_loss"], rel=1e-5)
 
 
+def test_an_infinite_loss_stops_and_keeps_the_batch(shop, tmp_path, capsys):  # C30
+    flags = [
+        "--preset",
+        "tiny",
+        "--epochs",
+        "1",
+        "--warmup-epochs",
+        "0",
+        "--finetune-epochs",
+        "0",
+        "--batch-size",
+        "64",
+    ]
+    paths = ["--data-dir", shop.data, "--checkpoint-dir", tmp_path]
+    assert recipe.call("training.train", [*flags, "--learning-rate", "1e30", *paths], shop) == 2
+    said = capsys.readouterr().err
+    assert "the loss became infinite or not a number in epoch 1" in said and "--learning-rate" in said
+    (kept,) = tmp_path.glob("nan_batch_epoch_1_step_*.pt")
+    assert kept.name in said and torch.load(kept, weights_only=True)["ids"].shape[0] == 64
+    assert not list(tmp_path.glob("epoch_*.pt"))
+
+
 class TestTheFutureDoesNotMatter:  # C19
     """Everything of weeks ≥ 26 but one basket is changed; no tensor of an earlier basket, or of that one, moves."""
 

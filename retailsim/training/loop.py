@@ -18,6 +18,7 @@ from retailsim.model.basket_model import BasketModel
 from retailsim.model.batch import Batch
 from retailsim.model.lookup import Tables
 from retailsim.model.world_model import parameter_groups
+from retailsim.storage import atomic
 from retailsim.training import checkpoint
 from retailsim.training.dataset import Masking, Samples, batch_rows, load_batches, ordered_rows
 from retailsim.training.losses import focal_loss, total_loss
@@ -210,7 +211,7 @@ def _stop_on_nan(parts: dict[str, torch.Tensor], batch: Batch, epoch: int, step:
 
 
 def _keep_epochs_before(path: Path, first_epoch: int) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     kept = [line for line in lines if json.loads(line)["epoch"] < first_epoch]
-    path.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
+    with atomic(path) as temporary:
+        temporary.write_text("".join(line + "\n" for line in kept), encoding="utf-8")

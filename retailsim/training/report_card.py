@@ -137,7 +137,7 @@ def headline(record: Mapping[str, Any]) -> list[Grid]:
         "accuracy",
         "majority class",
         "baskets",
-        title="Trip labels, with the trip hidden",
+        title="Trip labels, with the trip hidden (how many products the basket has is visible, and gives its size away)",
         title_justify="left",
     )
     for name, m in record["auxiliary"].items():

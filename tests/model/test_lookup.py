@@ -10,7 +10,7 @@ import torch
 from retailsim import layout
 from retailsim.model.batch import Batch
 from retailsim.model.lookup import SHIFT_LIMIT, Lookup
-from retailsim.model.world_model import parameter_groups
+from retailsim.model.world_model import parameter_count, parameter_groups
 from retailsim.training.dataset import Masking, make_batch
 from retailsim.vocab import MASK, PAD
 from tests.small_world import SPECIALS, VOCAB_SIZE, make_model, make_samples, make_tables
@@ -141,3 +141,10 @@ def test_gradients_reach_the_rows_in_use_and_are_finite(lookup):
     touched = lookup.correction.weight.grad.abs().sum(1).nonzero()[:, 0].tolist()
     assert touched == [MASK, TEA, BREAD]
     assert (lookup.mask_price.grad == 1).all() and (lookup.hidden_trip.grad == 1).all()
+
+
+def test_what_the_lookup_learns_is_counted():  # C18
+    """One correction of T2 per product row, the mask's T4 row and the hidden T6: with 5,003 rows 1.28 million."""
+    tables = make_tables()
+    rows = tables.product.shape[0]
+    assert parameter_count(Lookup(tables)) == rows * 256 + 64 + 48
