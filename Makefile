@@ -4,6 +4,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
+# One process per core, one thread each; what a module shares is made once.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadscope
 
 .PHONY: help setup demo test test-long test-all lint format docs recipe bench clean
 
@@ -30,14 +32,14 @@ demo: setup
 	runs/demo.sh
 
 test: setup
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 test-long: setup
 	@$(if $(shell command -v java),:,echo "no Java here: the tests marked spark are left out")
-	$(BIN)/python -m pytest -m "(slow $(if $(shell command -v java),or spark,and not spark)) and not gpu"
+	$(PYTEST) -m "(slow $(if $(shell command -v java),or spark,and not spark)) and not gpu"
 
 test-all: setup
-	$(BIN)/python -m pytest -m "not gpu"
+	$(PYTEST) -m "not gpu"
 
 lint: setup
 	$(BIN)/ruff check .
