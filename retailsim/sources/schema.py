@@ -3,6 +3,9 @@
 Everything is first read as text, so that a basket id keeps its digits and a number that cannot be parsed can be named.
 """
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+
 import ibis
 import ibis.expr.types as ir
 
@@ -37,6 +40,20 @@ OPTIONAL_VALUES = ("customer_id", "price_segment", "lifestage", *TRIP_LABELS)  #
 BASKET_COLUMNS = ("customer_id", "store_id", "date", "hour")  # one value per basket (SPEC C4)
 NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 WHOLE_NUMBER = r"^[+-]?[0-9]+(\.0*)?$"  # Parquet written from floats says 3.0
+
+
+@dataclass(frozen=True)
+class Schema:
+    """What a source has: how it calls our columns, and which of them no row may leave empty."""
+
+    names: Mapping[str, str]  # column of ours → its raw name, for messages; a column that is not here is unknown
+    required: tuple[str, ...]
+
+
+PUBLISHED = Schema(
+    {name: "/".join(spellings) for name, spellings in SPELLINGS.items()},
+    tuple(name for name in SPELLINGS if name not in OPTIONAL_VALUES),
+)
 
 
 def to_date(text: ir.StringValue) -> ir.DateValue:

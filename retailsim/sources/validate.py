@@ -9,7 +9,7 @@ import ibis.expr.types as ir
 
 from retailsim.errors import UserError
 from retailsim.sources.read import unreadable
-from retailsim.sources.schema import BASKET_COLUMNS, NUMBERS, OPTIONAL_VALUES, SPELLINGS, parsed
+from retailsim.sources.schema import BASKET_COLUMNS, NUMBERS, PUBLISHED, SPELLINGS, Schema, parsed
 from retailsim.storage import engine_errors
 
 PARSED = (*NUMBERS, "date")
@@ -20,10 +20,9 @@ WRONG = {
     "date": "no date yyyymmdd",
     "basket_id": "a number that a spreadsheet has rounded (save the column as text)",
 }
-REQUIRED = tuple(name for name in SPELLINGS if name not in OPTIONAL_VALUES)
 
 
-def refuse_unparsable(text: ir.Table) -> None:
+def refuse_unparsable(text: ir.Table, schema: Schema = PUBLISHED) -> None:
     """Read every row once; raise a UserError for a file that cannot be read, or a text that is not what it should be.
 
     The sentence names file, column and value of the first text that should be a number or date and is not, and of a
@@ -31,6 +30,7 @@ def refuse_unparsable(text: ir.Table) -> None:
 
     Args:
         text: rows as read by `read.read_transactions`.
+        schema: how the source calls its columns.
     """
     broken = {name: text[name].notnull() & parsed(text, name).isnull() for name in PARSED}
     broken["basket_id"] = text.basket_id.re_search(ROUNDED_ID)
@@ -47,18 +47,25 @@ def refuse_unparsable(text: ir.Table) -> None:
             found = text.filter(broken[name]).select("file", value=name).order_by("file", "value").limit(1)
             first = found.execute().iloc[0]
             raise UserError(
-                f"{first.file}: column {'/'.join(SPELLINGS[name])} holds {first.value!r}, which is {WRONG[name]} "
+                f"{first.file}: column {schema.names.get(name, name)} holds {first.value!r}, which is {WRONG[name]} "
                 f"({int(counts[name])} such rows): mend the file, then run again"
             )
 
 
-def with_reasons(rows: ir.Table) -> ir.Table:
-    """`rows` with `column` and `reason` of the first rule that each row breaks; null where it breaks none."""
+def with_reasons(rows: ir.Table, schema: Schema = PUBLISHED) -> ir.Table:
+    """`rows` with `column` and `reason` of the first rule that each row breaks; null where it breaks none.
+
+    Args:
+        rows: as made by `schema.typed`.
+        schema: which columns the source has, under which names.
+    """
     baskets = rows.group_by("basket_id").agg(
         **{f"n_{name}": rows[name].nunique() + rows[name].isnull().any().cast("int64") for name in BASKET_COLUMNS}
     )
     joined = rows.left_join(baskets, "basket_id").select(rows, *[f"n_{name}" for name in BASKET_COLUMNS])
-    rules: list[tuple[str, str, ir.BooleanValue]] = [(name, "is empty", joined[name].isnull()) for name in REQUIRED]
+    rules: list[tuple[str, str, ir.BooleanValue]] = [
+        (name, "is empty", joined[name].isnull()) for name in schema.required
+    ]
     rules += [
         ("hour", "is not within 0–23", ~joined.hour.between(0, 23)),
         ("quantity", "is not positive", joined.quantity <= 0),
@@ -68,6 +75,6 @@ def with_reasons(rows: ir.Table) -> ir.Table:
     found = [(broken.fill_null(False), column, reason) for column, reason, broken in rules]
     return joined.select(
         *rows.columns,
-        column=ibis.cases(*[(broken, "/".join(SPELLINGS[column])) for broken, column, _ in found]),
+        column=ibis.cases(*[(broken, schema.names.get(column, column)) for broken, column, _ in found]),
         reason=ibis.cases(*[(broken, reason) for broken, _, reason in found]),
     )

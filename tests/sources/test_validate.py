@@ -4,7 +4,7 @@ import ibis
 import pytest
 
 from retailsim.errors import UserError
-from retailsim.sources.schema import typed
+from retailsim.sources.schema import PUBLISHED, Schema, typed
 from retailsim.sources.validate import refuse_unparsable, with_reasons
 
 
@@ -108,3 +108,10 @@ def test_an_hour_of_the_day(text):
 def test_the_verdict_compiles_for_spark(text):  # C38
     pytest.importorskip("pyspark")
     assert ibis.pyspark and ibis.to_sql(with_reasons(typed(text({}))), dialect="pyspark")
+
+
+def test_a_column_that_the_source_does_not_have_may_be_empty(text):  # C2
+    rows = typed(text({"hour": None}, {"basket_id": "B2", "hour": None, "spend": "-1"}))
+    assert set(with_reasons(rows).to_pyarrow()["column"].to_pylist()) == {"SHOP_HOUR"}
+    without = Schema({**PUBLISHED.names, "spend": "SALES_PRICE"}, ("basket_id", "product_id"))
+    assert with_reasons(rows, without).order_by("basket_id").to_pyarrow()["column"].to_pylist() == [None, "SALES_PRICE"]
