@@ -23,12 +23,14 @@ VERBS: dict[str, tuple[str, str]] = {
     "validate-data": ("training.validate_data", "check receipts, files between the stages and checkpoints"),
     "train": ("training.train", "train the world model in three phases"),
     "evaluate": ("training.evaluate", "rank hidden products on val or test, beside the baselines"),
+    "predict": ("predict.predict", "which products go into a basket next: one request, or a file of them"),
 }
 EXAMPLE = """\
   retailsim make-data --output raw_data
   retailsim run-pipeline --input raw_data
   retailsim train --preset tiny
-  retailsim evaluate checkpoints/best_model.pt --detailed"""
+  retailsim evaluate checkpoints/best_model.pt --detailed
+  retailsim predict checkpoints/best_model.pt --when 2008-03-15T10:00"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:

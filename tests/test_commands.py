@@ -57,6 +57,7 @@ PROMISED = {
     "train": "--epochs --batch-size --learning-rate --warmup-epochs --finetune-epochs --mask-prob --resume"
     " --gradient-checkpointing --num-workers --max-grad-norm --device --preset --data-dir --checkpoint-dir --seed",
     "evaluate": "--split --detailed --json --data-dir",
+    "predict": "--customer --store --when --trip --basket --price --segment --top --json --requests --output --data-dir",
 }
 
 
@@ -107,7 +108,7 @@ def test_the_documents_command_is_accepted_with_its_flags(line, monkeypatch):  #
 def test_every_command_takes_a_data_dir(verb, monkeypatch):  # C27
     module, _ = cli.VERBS[verb]
     flag, name = ("--output", "output") if verb == "make-data" else ("--data-dir", "data_dir")
-    first = ["best_model.pt"] if verb == "evaluate" else []
+    first = ["best_model.pt"] if verb in ("evaluate", "predict") else []
     assert parsed(module, [*first, flag, "elsewhere"], monkeypatch)[name] == Path("elsewhere")
 
 

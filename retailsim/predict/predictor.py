@@ -1,0 +1,138 @@
+"""A trained model as a function of requests (SPEC C36).
+
+Legend: R requests · V vocabulary.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+
+from retailsim.config import Config
+from retailsim.errors import UserError
+from retailsim.evaluation.ranking import excluded_ids
+from retailsim.model.basket_model import BasketModel
+from retailsim.predict.lookup import People, Places
+from retailsim.predict.request import Prediction, Request, Suggestion
+from retailsim.predict.seats import Seat, as_samples, basket_of, week_of
+from retailsim.reading import load_calendar, load_vocabulary
+from retailsim.training import checkpoint as checkpoints
+from retailsim.training.dataset import Masking, make_batch
+from retailsim.training.device import choose_device
+from retailsim.training.tables import load_tables
+from retailsim.vocab import Vocabulary
+from retailsim.weeks import Calendar
+
+
+class Predictor:
+    """A model, and what is known of customers, stores and prices before each week of the data.
+
+    Nothing is changed by a prediction, so one predictor may serve many threads. The same request gets the same answer,
+    alone or among others.
+
+    Example:
+        >>> predictor = Predictor.load(Path("checkpoints/best_model.pt"), Path("data"))  # doctest: +SKIP
+        >>> answer = predictor.predict(Request(datetime(2008, 3, 15, 10), store="STORE00001", customer="CUST0000001"))  # doctest: +SKIP
+        >>> answer.suggestions[0].product, answer.suggestions[0].probability  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        model: BasketModel,
+        vocabulary: Vocabulary,
+        calendar: Calendar,
+        people: People,
+        places: Places,
+        temperature: float | None = None,
+        names: Mapping[str, str] | None = None,
+    ) -> None:
+        self.vocabulary, self.calendar, self.temperature = vocabulary, calendar, temperature
+        self._model, self._people, self._places, self._names = model.eval(), people, places, names or {}
+        self._device = next(model.parameters()).device
+        self._last_price = model.lookup.last_price.cpu().numpy()
+
+    @classmethod
+    def load(
+        cls,
+        checkpoint: Path,
+        data_dir: Path = Path("data"),
+        device: Literal["auto", "cuda", "mps", "cpu"] = "cpu",
+        names: Mapping[str, str] | None = None,
+    ) -> "Predictor":
+        """The predictor of a checkpoint on the data that it was trained on.
+
+        Args:
+            checkpoint: e.g. checkpoints/best_model.pt.
+            data_dir: root of what the stages wrote.
+            device: where the model runs.
+            names: product id → name, for the answers.
+
+        Raises:
+            UserError: a file is missing or damaged, or the checkpoint belongs to other data.
+        """
+        vocabulary = load_vocabulary(data_dir)
+        state = checkpoints.load(checkpoint, vocabulary)
+        tables = load_tables(data_dir)
+        model = BasketModel(Config.from_json(state["config"]).model, tables, vocabulary.size)
+        model.load_state_dict(state["model"])
+        model.to(choose_device(device))
+        places = Places(data_dir, tables.store.numpy())
+        return cls(model, vocabulary, load_calendar(data_dir), People(data_dir), places, None, names)
+
+    def predict(self, request: Request, top: int = 20, allow_unknown: bool = False) -> Prediction:
+        """The `top` likeliest next products of one request; see `predict_many`."""
+        return self.predict_many([request], top, allow_unknown)[0]
+
+    def predict_many(self, requests: Sequence[Request], top: int = 20, allow_unknown: bool = False) -> list[Prediction]:
+        """The `top` likeliest next products of each request.
+
+        Args:
+            requests: any number; some hundreds at a time are fast.
+            top: products per answer.
+            allow_unknown: a customer or store that the data does not know is taken as anonymous or average, with a note.
+
+        Raises:
+            UserError: a customer, store or product is unknown, or the time lies outside what the data can tell about.
+        """
+        return self.answer([self.look_up(request, allow_unknown) for request in requests], top)
+
+    def look_up(self, request: Request, allow_unknown: bool = False) -> Seat:
+        """What is known of a request's customer, store and basket; raises as `predict_many` does."""
+        week = week_of(request, self.calendar)
+        return Seat(
+            request,
+            week,
+            self._people.find(request, week, allow_unknown),
+            self._places.find(request, week, allow_unknown),
+            basket_of(request, week, self.vocabulary, self._last_price),
+        )
+
+    @torch.no_grad()
+    def answer(self, seats: Sequence[Seat], top: int = 20) -> list[Prediction]:
+        """The `top` likeliest next products of requests that were looked up."""
+        if top < 1:
+            raise UserError(f"--top {top} asks for nothing: give 1 or more")
+        answers: dict[int, Prediction] = {}
+        for is_open in (False, True):  # the model hides the trip of a whole batch, or shows it
+            numbers = [i for i, seat in enumerate(seats) if is_open != bool(seat.request.trip)]
+            some = [seats[i] for i in numbers]
+            for i, seat, found in zip(numbers, some, self._suggest(some, is_open, top), strict=True):
+                answers[i] = Prediction(seat.week, found, seat.notes, self.temperature)
+        return [answers[i] for i in range(len(seats))]
+
+    def _suggest(self, seats: Sequence[Seat], trip_is_open: bool, top: int) -> list[tuple[Suggestion, ...]]:
+        """The likeliest products at the hidden place of each seat; special tokens and the basket's own compete nowhere."""
+        if not seats:
+            return []
+        masking = Masking(self.vocabulary.size, hide_trip_prob=float(trip_is_open), is_evaluation=True)
+        batch = make_batch(as_samples(seats, self.calendar), np.arange(len(seats)), masking).to(self._device)
+        logits = self._model(batch).product_logits.float() / (self.temperature or 1.0)  # [R, V]
+        logits = logits.masked_fill(excluded_ids(batch.ids, self.vocabulary.size), -torch.inf)
+        best = logits.softmax(dim=1).topk(min(top, self.vocabulary.size), dim=1)
+        ids, names = self.vocabulary.ids, self._names
+        return [
+            tuple(Suggestion(ids[row], names.get(ids[row]), p) for row, p in zip(found, chances, strict=True) if p > 0)
+            for found, chances in zip(best.indices.tolist(), best.values.tolist(), strict=True)
+        ]

@@ -1,0 +1,16 @@
+"""A predictor of the trained model on the small synthetic shop, and the shop's ids."""
+
+import pytest
+
+from retailsim.predict import Predictor
+from retailsim.training.dataset import load_samples
+
+
+@pytest.fixture(scope="session")
+def predictor(shop, trained):
+    return Predictor.load(trained / "best_model.pt", shop.data)
+
+
+@pytest.fixture(scope="session")
+def samples(shop):
+    return load_samples(shop.data, "val")

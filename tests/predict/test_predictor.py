@@ -1,0 +1,201 @@
+"""What a predictor answers: the model's own numbers for a basket, from nothing later than the week before (C36)."""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import date, datetime, time, timedelta
+
+import numpy as np
+import pytest
+import torch
+
+from retailsim.errors import UserError
+from retailsim.labels import TRIP_LABELS
+from retailsim.predict import Predictor, Request
+from retailsim.training.dataset import Masking, make_batch
+from retailsim.vocab import SPECIAL_TOKENS
+
+EVERYTHING = 10_000
+
+
+def request_of(samples, row, calendar, store_ids, vocabulary):
+    """The request that asks for the first product of a stored basket, the others being visible."""
+    columns = samples.columns
+    day = calendar.first_monday + timedelta(days=int(columns["day"][row]))
+    shown = slice(samples.starts[row] + 1, samples.starts[row + 1])
+    products = [vocabulary.ids[product] for product in samples.products[shown]]
+    return Request(
+        when=datetime.combine(day, time(int(columns["hour"][row]))),
+        customer=columns["customer_id"][row],
+        store=store_ids[int(columns["store_row"][row]) - 1],
+        basket=tuple(products),
+        prices=dict(zip(products, map(float, samples.prices[shown]), strict=True)),
+        trip={label: names[code] for (label, names), code in zip(TRIP_LABELS.items(), samples.trip[row], strict=True)},
+    )
+
+
+@pytest.fixture(scope="module")
+def stores(predictor):
+    histories = predictor._places.histories
+    return np.repeat(histories.names, [end - start for start, end in histories._ends.values()])
+
+
+@pytest.fixture(scope="module")
+def asked(samples, predictor, stores):
+    """A stored basket of two products with a known customer, as row and request."""
+    is_known = (samples.columns["trips"] > 0) & (samples.lengths == 2) & (samples.trip >= 0).all(axis=1)
+    row = int(np.flatnonzero(is_known)[0])
+    return row, request_of(samples, row, predictor.calendar, stores, predictor.vocabulary)
+
+
+@pytest.mark.parametrize("is_trip_known", [True, False])
+def test_the_numbers_are_the_models_for_the_stored_basket(predictor, samples, asked, is_trip_known):
+    """Customer, store, time, prices and trip reach the model as they do in evaluation (C36)."""
+    row, request = asked
+    size = predictor.vocabulary.size
+    batch = make_batch(samples, np.array([row]), Masking(size, hide_trip_prob=1.0 - is_trip_known, is_evaluation=True))
+    with torch.no_grad():
+        logits = predictor._model(batch).product_logits[0]
+    logits[[*range(len(SPECIAL_TOKENS)), int(batch.ids.max())]] = -torch.inf
+    expected = dict(zip(predictor.vocabulary.ids, logits.softmax(0).tolist(), strict=False))
+    answer = predictor.predict(request if is_trip_known else replace(request, trip={}), top=EVERYTHING)
+    assert {found.product: found.probability for found in answer.suggestions} == pytest.approx(
+        {product: chance for product, chance in expected.items() if chance > 0}, rel=1e-5
+    )
+    assert answer.notes == (() if is_trip_known else ("the kind of trip is not given: it is left open",))
+    assert answer.week == samples.columns["week"][row]
+
+
+def test_probabilities_add_up_to_one_and_fall(predictor, asked):
+    request = asked[1]
+    chances = [found.probability for found in predictor.predict(request, top=EVERYTHING).suggestions]
+    assert sum(chances) == pytest.approx(1) and chances == sorted(chances, reverse=True)
+    assert len(chances) == predictor.vocabulary.size - len(SPECIAL_TOKENS) - len(request.basket)
+
+
+def test_the_basket_is_not_suggested_and_its_order_does_not_matter(predictor, asked):
+    request = replace(asked[1], prices={})
+    products = [found.product for found in predictor.predict(request, top=4).suggestions]
+    there = predictor.predict(replace(request, basket=(*products, *products)), top=EVERYTHING)
+    back = predictor.predict(replace(request, basket=tuple(reversed(products))), top=EVERYTHING)
+    assert there == back and not {found.product for found in there.suggestions} & set(products)
+
+
+def test_an_answer_does_not_depend_on_its_neighbours_or_on_threads(predictor, asked):
+    request = asked[1]
+    products = predictor.vocabulary.ids[len(SPECIAL_TOKENS) :][:9]
+    requests = [replace(request, prices={}, basket=tuple(products[:n])) for n in range(9)] + [replace(request, trip={})]
+    alone = [predictor.predict(one) for one in requests]
+    together = predictor.predict_many(requests)
+    with ThreadPoolExecutor(8) as threads:
+        assert list(threads.map(predictor.predict, requests * 4)) == alone * 4
+    for one, other in zip(alone, together, strict=True):
+        assert one.notes == other.notes
+        by_product = {found.product: found.probability for found in other.suggestions}
+        assert by_product == pytest.approx({found.product: found.probability for found in one.suggestions}, rel=1e-4)
+    assert predictor.predict_many([]) == []
+
+
+def test_a_price_moves_the_answer_and_the_last_known_one_is_the_default(predictor, asked):  # C12
+    request = asked[1]
+    (product,) = request.basket
+    (row,) = predictor.vocabulary.rows([product])
+    week = predictor.calendar.week_of(request.when.date())
+    last = float(predictor._last_price[row, week - 1])
+    answers = [
+        predictor.predict(replace(request, prices=prices)) for prices in ({}, {product: last}, {product: 3 * last})
+    ]
+    assert answers[0].suggestions == answers[1].suggestions != answers[2].suggestions
+    assert answers[0].notes == ("prices of 1 of 1 products in the basket are not given: the last known ones are used",)
+    assert answers[1].notes == ()
+
+
+class TestWhatIsNotKnown:
+    """An error, or a stand-in that is named; never another customer or store (C39)."""
+
+    @pytest.mark.parametrize(
+        "change, sentence",
+        [
+            ({"customer": "X"}, "unknown customer 'X'"),
+            ({"store": "X"}, "unknown store 'X'"),
+            ({"basket": ("X",)}, "unknown product 'X'"),
+            ({"when": datetime(1999, 1, 1, 10)}, "outside what the data can tell about"),
+            ({"when": datetime(2031, 1, 1, 10)}, "outside what the data can tell about"),
+            ({"customer": "X", "price_segment": "nobody's"}, 'price segment "nobody\'s" does not exist in the data'),
+            ({"store": None, "store_format": "kiosk"}, "store format 'kiosk' does not exist in the data"),
+            ({"price_segment": "AZ"}, "is in the data: leave --segment out"),
+            ({"store_format": "LS"}, "is in the data: leave --store-format and --store-region out"),
+        ],
+    )
+    def test_is_an_error_that_names_it(self, predictor, asked, change, sentence):
+        with pytest.raises(UserError) as error:
+            predictor.predict(replace(asked[1], prices={}, **change))
+        assert sentence in str(error.value) and "\n" not in str(error.value)
+
+    def test_a_near_id_is_suggested(self, predictor, asked):
+        request = asked[1]
+        with pytest.raises(UserError, match=f"did you mean '{request.customer}'"):
+            predictor.predict(replace(request, customer=request.customer + "0"))
+
+    def test_is_anonymous_when_allowed(self, predictor, asked):
+        request = replace(asked[1], customer="X")
+        allowed = predictor.predict(request, allow_unknown=True)
+        anonymous = predictor.predict(replace(request, customer=None))
+        assert allowed.suggestions == anonymous.suggestions
+        assert allowed.notes == ("customer X is unknown: an anonymous shopper is meant",)
+        assert anonymous.notes == ("no customer: an anonymous shopper",)
+
+    def test_a_new_customer_has_the_segments_averages(self, predictor, asked):  # C13
+        people = predictor._people.histories
+        segment = people.values("price_segment")[0]
+        answer = predictor.predict(replace(asked[1], customer=None, price_segment=segment))
+        assert f"price segment {segment}" in answer.notes[0] and "without a history" in answer.notes[0]
+
+    def test_a_customer_who_comes_later_is_new(self, predictor, asked):  # C19
+        people = predictor._people.histories
+        late = max(people.names, key=lambda name: people.weeks[people._ends[name][0]])
+        answer = predictor.predict(replace(asked[1], customer=str(late), when=datetime(2006, 4, 12, 10), prices={}))
+        assert f"customer {late} comes only after week" in answer.notes[0]
+
+    def test_an_unknown_store_is_like_a_typical_one_of_its_kind(self, predictor, asked):
+        places, request = predictor._places.histories, replace(asked[1], store="X")
+        kind = places.labels_of(asked[1].store)
+        answer = predictor.predict(replace(request, **kind))
+        assert "store X is unknown" in answer.notes[0]
+        stand_in = next(name for name in places.names if name in answer.notes[0])
+        assert answer.suggestions == predictor.predict(replace(request, store=stand_in)).suggestions
+        assert places.labels_of(stand_in) == kind
+
+    def test_an_old_row_says_its_age(self, predictor, asked):
+        people, request = predictor._people.histories, asked[1]
+        week = next(w for w in range(24, 9, -1) if people.as_of(request.customer, w).week < w)
+        monday = predictor.calendar.monday_of(week)
+        answer = predictor.predict(replace(request, when=datetime.combine(monday, time(10)), prices={}))
+        of = people.as_of(request.customer, week).week
+        assert (
+            f"customer {request.customer} has no row as of week {week}: the one as of week {of} is used"
+            in answer.notes[0]
+        )
+
+    def test_too_full_a_basket(self, predictor, asked):
+        products = tuple(predictor.vocabulary.ids[len(SPECIAL_TOKENS) :][:50])
+        with pytest.raises(UserError, match="holds 50 products: the model sees 49 at most"):
+            predictor.predict(replace(asked[1], basket=products, prices={}))
+
+    def test_nothing_is_asked_for(self, predictor, asked):
+        with pytest.raises(UserError, match="--top 0 asks for nothing"):
+            predictor.predict(asked[1], top=0)
+
+
+def test_the_week_after_the_data_can_be_asked_for(predictor, asked):
+    calendar = predictor.calendar
+    last_day = calendar.monday_of(calendar.last_week + 2) - timedelta(days=1)
+    request = replace(asked[1], when=datetime.combine(last_day, time(21)))
+    assert predictor.predict(request).week == calendar.last_week + 1
+    with pytest.raises(UserError, match=f"from {date(2006, 4, 10)} to before {last_day + timedelta(days=1)}"):
+        predictor.predict(replace(request, when=request.when + timedelta(days=1)))
+
+
+def test_names_come_from_the_catalogue(predictor, shop, trained, asked):
+    product = predictor.predict(asked[1]).suggestions[0].product
+    named = Predictor.load(trained / "best_model.pt", shop.data, names={product: "milk"})
+    assert [found.name for found in named.predict(asked[1], top=2).suggestions] == ["milk", None]
