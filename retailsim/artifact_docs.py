@@ -39,7 +39,7 @@ def describe(artifact: Artifact) -> str:
 
 def main() -> int:
     """Write the page to standard output."""
-    sys.stdout.write(markdown((*artifacts.ALL, artifacts.QUARANTINE)))
+    sys.stdout.write(markdown((*artifacts.ALL, *artifacts.ASIDE)))
     return 0
 
 

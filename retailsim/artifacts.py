@@ -12,6 +12,7 @@ FEATURES = "feature_engineering.run_feature_engineering"
 TENSORS = "tensor_preparation.run_tensor_preparation"
 SAMPLES = "training.prepare_samples"
 CACHE = "training.prepare_tensor_cache"
+BASELINES = "training.baselines"
 
 WEEK = ("int32", "1 … last week of the data")
 AS_OF = ("int32", "the row describes what was known before this week (weeks ≤ week − 1)")
@@ -366,9 +367,28 @@ INDEX_MAPPINGS = Table(
     },
 )
 
+BASELINE_SETTINGS = Record(
+    "evaluation/baselines.json", BASELINES, "the baselines' settings chosen on the validation weeks, and every trial"
+)
+BASELINE_RANKS: dict[str, Table] = {
+    split: Table(
+        f"evaluation/baseline_ranks_{split}.parquet",
+        BASELINES,
+        f"one row per method and hidden product of the {split} weeks; `evaluate` writes it too where it is missing",
+        {
+            "method": ("string", "name of the baseline"),
+            "hidden": ("int64", "0 … M − 1, the hidden product in the order of the samples"),
+            "rank": ("float64", "from 1 among all products that compete; null: outside the vocabulary, a miss"),
+        },
+    )
+    for split in ("val", "test")
+}
+
 ALL: tuple[Artifact, ...] = (
     TRANSACTIONS, CALENDAR, PRICES, PRODUCT_GRAPH, AFFINITY, MISSIONS,
     PSEUDO_BRANDS, PRICE_FEATURES, PRODUCT_EMBEDDINGS, EMBEDDING_REPORT, CUSTOMER_EMBEDDINGS, STORE_FEATURES,
     VOCABULARY, SCALERS, *SAMPLE_TABLES.values(), TEMPORAL_METADATA,
     CUSTOMER_CACHE, STORE_CACHE, PRODUCT_CACHE, PRICE_CACHE, LAST_PRICE_CACHE, INDEX_MAPPINGS,
 )  # fmt: skip
+# What some commands write and no later stage needs.
+ASIDE: tuple[Artifact, ...] = (QUARANTINE, BASELINE_SETTINGS, *BASELINE_RANKS.values())

@@ -22,6 +22,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "prepare-tensor-cache": ("training.prepare_tensor_cache", "→ memory-mapped rows of the tensors"),
     "validate-data": ("training.validate_data", "check receipts, files between the stages and checkpoints"),
     "train": ("training.train", "train the world model in three phases"),
+    "baselines": ("training.baselines", "tune the baselines on validation and rank with them, for every evaluation"),
     "evaluate": ("training.evaluate", "rank hidden products on val or test, beside the baselines"),
     "predict": ("predict.predict", "which products go into a basket next: one request, or a file of them"),
 }

@@ -29,12 +29,14 @@ def fingerprint(path: Path) -> str:
     return digest.hexdigest()
 
 
-def code_fingerprint() -> str:
-    """Digest of the package's source: code that changed makes every stage stale."""
+def code_fingerprint(parts: Sequence[str] = ("",)) -> str:
+    """Digest of the package's source, or of what lies under `parts` of it: code that changed makes a stage stale."""
     root = Path(retailsim.__file__).parent
     digest = hashlib.blake2b(digest_size=16)
     for file in sorted(root.rglob("*.py")):
-        digest.update(str(file.relative_to(root)).encode() + file.read_bytes())
+        name = file.relative_to(root).as_posix()
+        if name.startswith(tuple(parts)):
+            digest.update(name.encode() + file.read_bytes())
     return digest.hexdigest()
 
 
@@ -70,10 +72,17 @@ class Manifest:
         inputs: files or folders that the stage reads.
         settings: flags that change the outputs.
         outputs: artifacts that the stage writes.
+        code: folders and files of the package that the outputs depend on besides the inputs; all, unless given.
     """
 
     def __init__(
-        self, stage: str, root: Path, inputs: Sequence[Path], settings: Mapping[str, Any], outputs: Sequence[Artifact]
+        self,
+        stage: str,
+        root: Path,
+        inputs: Sequence[Path],
+        settings: Mapping[str, Any],
+        outputs: Sequence[Artifact],
+        code: Sequence[str] = ("",),
     ) -> None:
         self.outputs = [root / artifact.path for artifact in outputs]
         self.path = manifest_path(outputs[0], stage, root)
@@ -81,7 +90,7 @@ class Manifest:
             "stage": stage,
             "inputs": {path.name: fingerprint(path) for path in inputs},
             "settings": dict(settings),
-            "code": code_fingerprint(),
+            "code": code_fingerprint(code),
             "versions": {name: importlib.metadata.version(name) for name in ENGINES},
         }
 

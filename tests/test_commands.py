@@ -56,6 +56,7 @@ PROMISED = {
     "validate-data": "--input --data-dir",
     "train": "--epochs --batch-size --learning-rate --warmup-epochs --finetune-epochs --mask-prob --resume"
     " --gradient-checkpointing --num-workers --max-grad-norm --device --preset --data-dir --checkpoint-dir --seed",
+    "baselines": "--data-dir",
     "evaluate": "--split --detailed --json --data-dir",
     "predict": "--customer --store --when --trip --basket --price --segment --top --json --requests --output --data-dir",
 }

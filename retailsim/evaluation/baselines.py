@@ -11,11 +11,7 @@ import numpy as np
 from retailsim.evaluation.hidden import HiddenSet, Shown
 from retailsim.evaluation.purchases import ChainCounts, DecayedCounts, Purchases, refuse_fit_period
 from retailsim.evaluation.ranking import excluded_rows, ranks
-
-RECENT_WEEKS = 4
-HALF_LIFE = 8.0  # weeks
-SHRINK = 5.0  # baskets: how much history weighs as much as the back-off
-PERSONAL_BACKOFF = 0.3  # share of recent popularity added to a customer's own frequency
+from retailsim.evaluation.settings import DEFAULTS, Settings
 
 
 class Baseline(Protocol):
@@ -57,16 +53,16 @@ class Popularity:
 
 
 class RecentPopularity:
-    """The share of the chain's baskets with a product, over the four weeks before the basket's."""
+    """The share of the chain's baskets with a product, over the last few weeks before the basket's."""
 
     name = "recent popularity"
 
-    def __init__(self, purchases: Purchases, size: int) -> None:
-        self._chain = ChainCounts(purchases, size)
+    def __init__(self, purchases: Purchases, size: int, settings: Settings = DEFAULTS) -> None:
+        self._chain, self._weeks = ChainCounts(purchases, size), settings.recent_weeks
 
     def scores(self, shown: Shown) -> np.ndarray:
         """The same for everybody who shops in that week."""
-        rates = self._chain.rates(shown.week - RECENT_WEEKS, shown.week - 1)
+        rates = self._chain.rates(shown.week - self._weeks, shown.week - 1)
         return np.tile(rates, (len(shown.customer), 1))
 
 
@@ -77,22 +73,24 @@ class StorePopularity:
         purchases: all weeks.
         size: V.
         group: int [stores], group of each store.
+        settings: half-life and shrink.
     """
 
     name = "store popularity"
 
-    def __init__(self, purchases: Purchases, size: int, group: np.ndarray) -> None:
+    def __init__(self, purchases: Purchases, size: int, group: np.ndarray, settings: Settings = DEFAULTS) -> None:
         self._group, self._n_groups = group, int(group.max()) + 1
-        self._stores = DecayedCounts(purchases, purchases.store, size, HALF_LIFE)
-        self._groups = DecayedCounts(purchases, group[purchases.store], size, HALF_LIFE)
+        self._shrink, half_life = settings.store_shrink, settings.store_half_life
+        self._stores = DecayedCounts(purchases, purchases.store, size, half_life)
+        self._groups = DecayedCounts(purchases, group[purchases.store], size, half_life)
         self._rates: tuple[int, np.ndarray] | None = None  # of the groups, for the last week asked for
 
     def scores(self, shown: Shown) -> np.ndarray:
-        """(store's baskets with the product + 5 × group's share) / (store's baskets + 5)."""
+        """(store's baskets with the product + shrink × group's share) / (store's baskets + shrink)."""
         stores, row = np.unique(shown.store, return_inverse=True)
         counts, trips = self._stores.before(shown.week, stores)
         backoff = self._group_rates(shown.week)[self._group[stores]]
-        return ((counts + SHRINK * backoff) / (trips + SHRINK)[:, None])[row]
+        return ((counts + self._shrink * backoff) / (trips + self._shrink)[:, None])[row]
 
     def _group_rates(self, week: int) -> np.ndarray:
         if self._rates is None or self._rates[0] != week:
@@ -105,17 +103,18 @@ class StorePopularity:
 class PersonalFrequency:
     """The decayed share of the customer's baskets with a product, beside recent popularity.
 
-    score = decayed baskets with the product / (decayed baskets + 5) + 0.3 × recent popularity; for an anonymous or new
-    customer only the second term is there.
+    score = decayed baskets with the product / (decayed baskets + shrink) + back-off × recent popularity; for an anonymous
+    or new customer only the second term is there.
     """
 
     name = "personal frequency"
 
-    def __init__(self, purchases: Purchases, size: int) -> None:
-        self._customers = DecayedCounts(purchases, purchases.customer, size, HALF_LIFE)
-        self._recent = RecentPopularity(purchases, size)
+    def __init__(self, purchases: Purchases, size: int, settings: Settings = DEFAULTS) -> None:
+        self._shrink, self._backoff = settings.customer_shrink, settings.customer_backoff
+        self._customers = DecayedCounts(purchases, purchases.customer, size, settings.customer_half_life)
+        self._recent = RecentPopularity(purchases, size, settings)
 
     def scores(self, shown: Shown) -> np.ndarray:
         """Each customer's own."""
         counts, trips = self._customers.before(shown.week, shown.customer)
-        return counts / (trips + SHRINK)[:, None] + PERSONAL_BACKOFF * self._recent.scores(shown)
+        return counts / (trips + self._shrink)[:, None] + self._backoff * self._recent.scores(shown)

@@ -11,17 +11,18 @@ from scipy.sparse import csr_array
 
 from retailsim.evaluation.hidden import Shown
 from retailsim.evaluation.purchases import Purchases, baskets_until, refuse_fit_period
-
-SEED_POWER, PRODUCT_POWER = 0.7, 0.3  # how much the commonness of the visible and of the scored product counts
-RIDGE = 100.0  # λ of EASE
+from retailsim.evaluation.settings import DEFAULTS, Settings
 
 
 class ItemItem:
-    """Sum over the visible products i of C_ij / (c_i^0.7 c_j^0.3); C counts baskets with both, c baskets with one."""
+    """Sum over the visible products i of C_ij / (c_i^v c_j^s); C counts baskets with both, c baskets with one.
+
+    The powers v and s (0.7 and 0.3 unless tuned) say how much the commonness of the visible and the scored product counts.
+    """
 
     name = "item-item"
 
-    def __init__(self, purchases: Purchases, size: int, fit_end: int) -> None:
+    def __init__(self, purchases: Purchases, size: int, fit_end: int, settings: Settings = DEFAULTS) -> None:
         self._fit_end = fit_end
         baskets = baskets_until(purchases, size, fit_end)
         together = csr_array(baskets.T @ baskets)
@@ -29,7 +30,7 @@ class ItemItem:
         together.setdiag(0)
         together.eliminate_zeros()
         rows = np.repeat(np.arange(size), np.diff(together.indptr))
-        scale = counts[rows] ** -SEED_POWER * counts[together.indices] ** -PRODUCT_POWER
+        scale = counts[rows] ** -settings.visible_power * counts[together.indices] ** -settings.scored_power
         self._similarity = csr_array((together.data * scale, together.indices, together.indptr), together.shape)
 
     def scores(self, shown: Shown) -> np.ndarray:
@@ -39,7 +40,7 @@ class ItemItem:
 
 
 class Ease:
-    """EASE (Steck 2019, eq. 8) on baskets, with an intercept: each product regressed on all others, ridge λ = 100.
+    """EASE (Steck 2019, eq. 8) on baskets, with an intercept: each product regressed on all others, ridge λ.
 
     The intercept is one more column of ones that is never a target: it carries the popularity of a product. Time and
     memory grow with V³ and V²: at 5,000 products seconds and 0.8 GB.
@@ -47,14 +48,14 @@ class Ease:
 
     name = "EASE"
 
-    def __init__(self, purchases: Purchases, size: int, fit_end: int) -> None:
+    def __init__(self, purchases: Purchases, size: int, fit_end: int, settings: Settings = DEFAULTS) -> None:
         self._fit_end = fit_end
         baskets = baskets_until(purchases, size, fit_end)
         gram = np.empty((size + 1, size + 1))
         gram[:size, :size] = (baskets.T @ baskets).toarray()
         gram[size, :size] = gram[:size, size] = baskets.sum(axis=0)
         gram[size, size] = baskets.shape[0]
-        gram[np.diag_indices(size + 1)] += RIDGE
+        gram[np.diag_indices(size + 1)] += settings.ease_ridge
         weights = _inverse(gram)
         weights /= -np.diag(weights).copy()  # B_ij = −P_ij / P_jj
         weights[np.diag_indices(size + 1)] = 0

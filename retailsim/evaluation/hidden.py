@@ -36,12 +36,16 @@ def hiding_key(basket_id: str, product_id: str) -> str:
 
 @dataclass(frozen=True)
 class Shown:
-    """Baskets of one week as a method may see them: who shops where, and the visible products."""
+    """Baskets of one week as a method may see them: who shops where, the visible products, and the trip where known.
+
+    The trip's labels are read off the whole basket: a method that looks at them says so in its name (SPEC C23).
+    """
 
     week: int
     customer: np.ndarray  # int [n], −1 anonymous
     store: np.ndarray  # int [n]
     visible: csr_array  # [n, V], 1 where a product is visible; late products are outside the vocabulary
+    trip: np.ndarray  # int [n, 4], codes in the order of labels.TRIP_LABELS, −1 unknown
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,7 @@ class HiddenSet:
     week: np.ndarray  # int [B]
     customer: np.ndarray  # int [B], −1 anonymous
     store: np.ndarray  # int [B]
+    trip: np.ndarray  # int [B, 4]
     visible: csr_array  # [B, V]
     starts: np.ndarray  # int64 [B + 1]
     target: np.ndarray  # int64 [M], rows of the hidden products; V and above: late products
@@ -60,6 +65,15 @@ class HiddenSet:
         """Index of the basket of each hidden product, int64 [M]."""
         return np.repeat(np.arange(len(self.week)), np.diff(self.starts))
 
+    def select(self, rows: np.ndarray) -> "HiddenSet":
+        """The baskets `rows`, increasing indices int [n]."""
+        lengths = np.diff(self.starts)
+        keep = np.zeros(len(lengths), dtype=bool)
+        keep[rows] = True
+        starts = np.concatenate([[0], np.cumsum(lengths[keep])])
+        columns = (self.week, self.customer, self.store, self.trip, self.visible)
+        return HiddenSet(*(column[rows] for column in columns), starts, self.target[keep[self.basket]])
+
     def blocks(self, size: int = 256) -> Iterator[tuple[np.ndarray, Shown]]:
         """All baskets, week by week and by store within, at most `size` at a time: indices [n] and what is shown."""
         order = np.lexsort((self.store, self.week))
@@ -68,7 +82,8 @@ class HiddenSet:
             for rows in np.split(of_week, range(size, len(of_week), size)):
                 if len(rows):
                     week = int(self.week[rows[0]])
-                    yield rows, Shown(week, self.customer[rows], self.store[rows], self.visible[rows])
+                    who = self.customer[rows], self.store[rows]
+                    yield rows, Shown(week, *who, self.visible[rows], self.trip[rows])
 
 
 def hide(
@@ -78,6 +93,7 @@ def hide(
     week: np.ndarray,
     customer: np.ndarray,
     store: np.ndarray,
+    trip: np.ndarray,
     size: int,
 ) -> HiddenSet:
     """Split each basket's list of products into hidden and visible ones.
@@ -87,6 +103,7 @@ def hide(
         products: rows of the product table, int [items]; `size` and above are late products.
         n_products: int [B], distinct products of each basket before its list was cut; it decides how many are hidden.
         week, customer, store: int [B]; customer −1 is anonymous.
+        trip: int [B, 4], codes of the trip's labels, −1 unknown.
         size: V, rows of the vocabulary.
 
     Raises:
@@ -108,6 +125,7 @@ def hide(
         week=np.asarray(week, dtype=np.int64),
         customer=np.asarray(customer, dtype=np.int64),
         store=np.asarray(store, dtype=np.int64),
+        trip=np.asarray(trip, dtype=np.int64),
         visible=visible,
         starts=np.concatenate([[0], np.cumsum(np.bincount(basket[is_hidden], minlength=len(lengths)))]),
         target=products[is_hidden].astype(np.int64),

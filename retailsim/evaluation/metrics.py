@@ -22,9 +22,12 @@ SLICES: dict[str, tuple[str, ...]] = {
     "weekday": ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"),
     "basket_size": ("1-5", "6-15", "16+"),  # distinct products
     "customer_history": ("anonymous", "<5", "5-19", "20+"),  # the customer's baskets in earlier weeks
+    "bought_before": ("anonymous", "first time", "repeated"),  # by this customer, in an earlier week
+    "product_history": ("<10", "10-99", "100+"),  # baskets of the training weeks with the hidden product
 }
 SIZE_EDGES = (6, 16)
 HISTORY_EDGES = (0, 5, 20)
+PRODUCT_EDGES = (10, 100)
 
 
 @dataclass(frozen=True)
@@ -50,18 +53,24 @@ class Metrics:
         return {name: value if self.n or name == "n" else None for name, value in asdict(self).items()}
 
 
-def slice_codes(weekday: np.ndarray, n_products: np.ndarray, trips: np.ndarray) -> dict[str, np.ndarray]:
+def slice_codes(
+    weekday: np.ndarray, n_products: np.ndarray, trips: np.ndarray, is_repeat: np.ndarray, product_baskets: np.ndarray
+) -> dict[str, np.ndarray]:
     """Positions in SLICES of each hidden product.
 
     Args:
         weekday: int [M], 1 Monday … 7 Sunday.
         n_products: int [M], distinct products of its basket, hidden ones included.
         trips: int [M], the customer's baskets in earlier weeks; −1 anonymous.
+        is_repeat: int [M], whether the customer bought it in an earlier week: 1, 0; −1 anonymous.
+        product_baskets: int [M], baskets of the training weeks that held it.
     """
     return {
         "weekday": weekday - 1,
         "basket_size": np.digitize(n_products, SIZE_EDGES),
         "customer_history": np.digitize(trips, HISTORY_EDGES),
+        "bought_before": is_repeat + 1,
+        "product_history": np.digitize(product_baskets, PRODUCT_EDGES),
     }
 
 

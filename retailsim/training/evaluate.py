@@ -1,39 +1,36 @@
 """Evaluate a checkpoint on hidden products of later weeks, beside baselines on the same ones (SPEC C32, C33).
 
-Reads a checkpoint, data/training/, data/tensors/ and data/processed/transactions.parquet. Writes nothing but --json.
+Reads a checkpoint, data/training/, data/tensors/ and data/processed/transactions.parquet. Writes --json, the checkpoint's
+temperatures beside it, and the baselines' ranks to data/evaluation/.
 """
 
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
+import torch
 import tyro
 
 from retailsim import console
 from retailsim.config import Config
-from retailsim.evaluation.baselines import (
-    Baseline,
-    PersonalFrequency,
-    Popularity,
-    RecentPopularity,
-    StorePopularity,
-    rank_hidden,
-)
-from retailsim.evaluation.companions import Ease, ItemItem
-from retailsim.labels import TRIP_LABELS, UNKNOWN
+from retailsim.evaluation.line_up import LINE_UP
 from retailsim.model.basket_model import BasketModel
 from retailsim.reading import load_calendar, load_vocabulary
 from retailsim.storage import atomic
 from retailsim.training import checkpoint as checkpoints
-from retailsim.training.dataset import Samples, load_samples
+from retailsim.training.auxiliary import fit_rivals
+from retailsim.training.baseline_ranks import keep_ranks, kept_ranks, rank_line_up, tuned_settings
+from retailsim.training.dataset import load_samples
 from retailsim.training.device import choose_device
 from retailsim.training.protocol import Protocol, load_protocol
-from retailsim.training.report_card import TRIPS, Findings, breakdowns, headline, to_json
-from retailsim.training.scoring import score
+from retailsim.training.report_card import TRIPS, Findings, to_json
+from retailsim.training.report_tables import breakdowns, calibration_lines, gap_line, headline
+from retailsim.training.scoring import Scored, score
 from retailsim.training.tables import load_tables
+from retailsim.training.temperature import fit_temperatures, kept_temperatures
 
 
 def evaluate(
@@ -50,7 +47,7 @@ def evaluate(
     Args:
         checkpoint: a checkpoint of training, e.g. checkpoints/best_model.pt.
         split: val (weeks 81–95 unless configured otherwise) or test (the weeks after).
-        detailed: break down by weekday, basket size and customer history.
+        detailed: break down by weekday, basket size, customer, repetition and product; reliability table.
         json: write all figures to this file.
         batch_size: baskets at a time.
         device: auto takes CUDA, then MPS, then the CPU.
@@ -63,49 +60,46 @@ def evaluate(
     model.load_state_dict(state["model"])
     model.to(chosen)
     protocol = load_protocol(data_dir, split, vocabulary)
+    temperatures = kept_temperatures(checkpoint) or fit_temperatures(
+        checkpoint, model, load_samples(data_dir, "val"), vocabulary.size, batch_size, chosen
+    )
+    scored = score_trips(model, protocol, temperatures, batch_size, chosen)
+    baselines = baseline_ranks(data_dir, split, protocol)
+    rivals = fit_rivals(load_samples(data_dir, "train"), protocol)
+    findings = Findings(protocol, scored, temperatures, baselines, rivals, load_calendar(data_dir).train_end)
+    record = to_json(findings, split, str(checkpoint))
+    record["baseline_settings"] = "published" if tuned_settings(data_dir) is None else "tuned"
+    show_record(record, state["epoch"], len(protocol.samples), detailed)
+    if json:
+        write_json(json, record)
+
+
+def score_trips(
+    model: BasketModel, protocol: Protocol, temperatures: dict[str, float], batch_size: int, device: torch.device
+) -> dict[str, Scored]:
+    """The model's answers with the trip known and unknown, under a bar."""
+    scored = {}
     with console.progress("batches", transient=True) as bar:
-        ranks = {}
         for trip in TRIPS:
             task = bar.add_task(f"model, {trip.replace('_', ' ')}", total=None, rate="–")
 
             def show(done: int, total: int, task: int = task) -> None:
                 bar.update(task, completed=done, total=total)  # type: ignore[arg-type]
 
-            ranks[trip], guesses = score(
-                model, protocol, vocabulary.size, batch_size, chosen, trip == "trip_known", show
-            )
-        makers = make_baselines(protocol, vocabulary.size, split, data_dir)
-        task = bar.add_task("baselines", total=len(makers), rate="–")
-        baselines = {}
-        for make in makers:
-            baseline = make()
-            baselines[baseline.name] = rank_hidden(baseline, protocol.hidden)
-            bar.advance(task)
-    findings = Findings(protocol, ranks, baselines, guesses, majority_classes(load_samples(data_dir, "train")))
-    record = to_json(findings, split, str(checkpoint))
-    show_record(record, state["epoch"], len(protocol.samples), detailed)
-    if json:
-        write_json(json, record)
+            is_known, size = trip == "trip_known", protocol.market.size
+            scored[trip] = score(model, protocol, size, batch_size, device, is_known, temperatures[trip], show)
+    return scored
 
 
-def make_baselines(protocol: Protocol, size: int, split: str, root: Path) -> list[Callable[[], Baseline]]:
-    """The baselines of `split`, each fitted when it is called, on the weeks before the split."""
-    fit_end = load_calendar(root).weeks_in(split)[0] - 1
-    purchases = protocol.purchases
-    return [
-        lambda: Popularity(purchases, size, fit_end),
-        lambda: RecentPopularity(purchases, size),
-        lambda: StorePopularity(purchases, size, protocol.store_group),
-        lambda: ItemItem(purchases, size, fit_end),
-        lambda: Ease(purchases, size, fit_end),
-        lambda: PersonalFrequency(purchases, size),
-    ]
-
-
-def majority_classes(train: Samples) -> np.ndarray:
-    """The most frequent known class of each trip label in the training baskets, int64 [4]."""
-    columns = [train.trip[:, i] for i in range(len(TRIP_LABELS))]
-    return np.array([np.bincount(c[c != UNKNOWN], minlength=1).argmax() for c in columns])
+def baseline_ranks(root: Path, split: str, protocol: Protocol) -> dict[str, np.ndarray]:
+    """Ranks of every baseline of the line-up on `split`; fitted under a bar where they are not kept from before."""
+    ranks = kept_ranks(root, split)
+    missing = [name for name in LINE_UP if name not in ranks]
+    if missing:
+        with console.stages(len(missing)) as advance:
+            ranks |= rank_line_up(root, split, protocol, missing, advance)
+        keep_ranks(root, split, ranks)
+    return ranks
 
 
 def show_record(record: dict, epoch: int, baskets: int, detailed: bool) -> None:
@@ -118,13 +112,17 @@ def show_record(record: dict, epoch: int, baskets: int, detailed: bool) -> None:
     )
     for grid in headline(record):
         console.out.print(grid)
-    gap = record["intervals"]
-    if gap:
-        low, high = gap["difference"]["mrr"]
-        console.out.print(
-            f"MRR, model (trip unknown) − {gap['best_baseline']} on fresh baskets: 95 % interval {low:+.4f} … {high:+.4f} (bootstrap by customer)"
-        )
-    if detailed:
+    if record["baseline_settings"] == "published":
+        console.out.print('Baselines have their published settings: "retailsim baselines" tunes them on validation.')
+    for trip in reversed(TRIPS):
+        if record["intervals"]:
+            console.out.print(gap_line(record, trip))
+        for line in calibration_lines(record, trip, detailed):
+            console.out.print(line)
+    weak = [label.replace("_", " ") for label, m in record["auxiliary"].items() if m["beats_both"] is False]
+    if weak:
+        console.out.print(f"Labels on which the model does not beat both rivals: {', '.join(weak)}.")
+    if detailed and record["intervals"]:
         for line in breakdowns(record):
             console.out.print(line)
 

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from retailsim.artifacts import TRANSACTIONS
 from retailsim.errors import UserError
 from retailsim.evaluation.hidden import MIN_PRODUCTS, HiddenSet, hide
+from retailsim.evaluation.line_up import Market
 from retailsim.evaluation.purchases import Purchases
 from retailsim.storage import connect
 from retailsim.training.dataset import Samples, load_samples
@@ -24,15 +25,14 @@ REPLAY_LIMIT = 0.05  # share of replayed baskets above which a week's figures sp
 
 @dataclass(frozen=True)
 class Protocol:
-    """Baskets of at least two products, what is hidden in them, and all purchases.
+    """Baskets of at least two products, what is hidden in them, and the market with all purchases.
 
     `of_basket` fields have one value per basket [B], in the order of `samples`.
     """
 
     samples: Samples
     hidden: HiddenSet
-    purchases: Purchases
-    store_group: np.ndarray  # int [stores], format × region
+    market: Market
 
     def of_hidden(self, of_basket: np.ndarray) -> np.ndarray:
         """One value per basket [B] → one per hidden product [M]."""
@@ -56,17 +56,21 @@ def load_protocol(root: Path, split: str, vocabulary: Vocabulary) -> Protocol:
             f"split {split} has no basket with two products, so nothing can be hidden: take another --split or more data"
         )
     TRANSACTIONS.read(root, connect())  # checks columns and dtypes
-    names = ["basket_id", "week", "customer_id", "store_id", "store_format", "store_region", "product_id"]
+    names = [
+        "basket_id",
+        "week",
+        "customer_id",
+        "store_id",
+        "store_format",
+        "store_region",
+        "product_id",
+        "hierarchy_30",
+    ]
     rows = pq.read_table(root / TRANSACTIONS.path, columns=names, read_dictionary=[n for n in names if n != "week"])
     rows = rows.combine_chunks().unify_dictionaries()
     baskets, customers, stores = (_codes(rows[name]) for name in ("basket_id", "customer_id", "store_id"))
-    purchases = Purchases.from_rows(
-        basket=baskets.codes,
-        week=rows["week"].to_numpy(),
-        customer=customers.codes,
-        store=stores.codes,
-        product=_product_rows(rows["product_id"], vocabulary),
-    )
+    product = _product_rows(rows["product_id"], vocabulary)
+    purchases = Purchases.from_rows(baskets.codes, rows["week"].to_numpy(), customers.codes, stores.codes, product)
     # `from_rows` numbers baskets by their code, and codes are numbered from 0 without a gap
     index = pc.index_in(pa.array(samples.columns["basket_id"], pa.string()), value_set=baskets.names).to_numpy()
     hidden = hide(
@@ -76,9 +80,13 @@ def load_protocol(root: Path, split: str, vocabulary: Vocabulary) -> Protocol:
         samples.columns["week"],
         purchases.customer[index],
         purchases.store[index],
+        samples.trip,
         vocabulary.size,
     )
-    return Protocol(samples, hidden, purchases, _store_groups(rows, stores))
+    groups = np.full(vocabulary.size, -1)
+    known = product < vocabulary.size
+    groups[product[known]] = _codes(rows["hierarchy_30"]).codes[known]
+    return Protocol(samples, hidden, Market(purchases, vocabulary.size, _store_groups(rows, stores), groups))
 
 
 @dataclass(frozen=True)

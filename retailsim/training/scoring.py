@@ -1,18 +1,72 @@
-"""What a trained model says about the protocol's baskets: ranks of the hidden products and guesses of the trip."""
+"""What a trained model says about hidden products and trips: ranks, how sure it is, and guesses of the trip's labels."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
 
+from retailsim.evaluation.calibration import competing, confidence
 from retailsim.evaluation.ranking import excluded_ids, ranks_of_logits
 from retailsim.labels import TRIP_LABELS
 from retailsim.model.basket_model import BasketModel
-from retailsim.training.dataset import Masking, load_batches, ordered_rows
+from retailsim.model.batch import Batch
+from retailsim.model.world_model import WorldModelOutput
+from retailsim.training.dataset import Masking, Samples, load_batches, ordered_rows
 from retailsim.training.protocol import Protocol
 
+OnBatch = Callable[[int, int], None]  # batches done, batches in all
 
-@torch.no_grad()
+
+@dataclass(frozen=True)
+class Scored:
+    """What a model says with the trip known, or unknown; hidden products in the order of the protocol's."""
+
+    ranks: np.ndarray  # float64 [M]
+    confidence: np.ndarray  # [M], probability of the top prediction as the model says it
+    tempered: np.ndarray  # [M], the same after temperature scaling
+    guesses: np.ndarray  # int64 [B, 4], trip codes
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One batch, what the model answers, and what does not compete at its hidden places."""
+
+    rows: np.ndarray  # [B], row numbers of the baskets in the samples
+    batch: Batch
+    output: WorldModelOutput
+    excluded: Tensor  # bool [M, V]
+
+    @property
+    def basket(self) -> np.ndarray:
+        """The row number of each hidden product's basket, int64 [M]."""
+        within = torch.div(self.batch.places, self.batch.ids.shape[1], rounding_mode="floor")
+        return self.rows[within.cpu().numpy()]
+
+
+def answers(
+    model: BasketModel,
+    samples: Samples,
+    vocab_size: int,
+    batch_size: int,
+    device: torch.device,
+    is_trip_known: bool,
+    on_batch: OnBatch = lambda done, total: None,
+) -> Iterator[Answer]:
+    """The model's answer to every basket, by length; the protocol's products are hidden."""
+    model.eval()
+    masking = Masking(vocab_size, hide_trip_prob=0.0 if is_trip_known else 1.0, is_evaluation=True)
+    rows = ordered_rows(samples.lengths, batch_size)
+    for done, (batch, numbers) in enumerate(zip(load_batches(samples, rows, masking), rows, strict=True), start=1):
+        batch = batch.to(device)
+        basket = torch.div(batch.places, batch.ids.shape[1], rounding_mode="floor")
+        with torch.no_grad():
+            output = model(batch)
+        yield Answer(numbers, batch, output, excluded_ids(batch.ids, vocab_size)[basket])
+        on_batch(done, len(rows))
+
+
 def score(
     model: BasketModel,
     protocol: Protocol,
@@ -20,30 +74,24 @@ def score(
     batch_size: int,
     device: torch.device,
     is_trip_known: bool,
-    on_batch: Callable[[int, int], None] = lambda done, total: None,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Ranks of the hidden products, float64 [M] in the order of `protocol.hidden`, and trip codes guessed, int64 [B, 4]."""
-    model.eval()
-    samples = protocol.samples
-    masking = Masking(vocab_size, hide_trip_prob=0.0 if is_trip_known else 1.0, is_evaluation=True)
-    rows = ordered_rows(samples.lengths, batch_size)
+    temperature: float = 1.0,
+    on_batch: OnBatch = lambda done, total: None,
+) -> Scored:
+    """Rank the protocol's hidden products and guess its trips."""
     baskets, targets, found = [], [], []
-    guesses = np.empty((len(samples), len(TRIP_LABELS)), dtype=np.int64)
-    for done, (batch, numbers) in enumerate(zip(load_batches(samples, rows, masking), rows, strict=True), start=1):
-        batch = batch.to(device)
-        output = model(batch)
-        basket = torch.div(batch.places, batch.ids.shape[1], rounding_mode="floor")
-        excluded = excluded_ids(batch.ids, vocab_size)[basket]
-        found.append(ranks_of_logits(output.product_logits.float(), batch.targets, excluded))
-        baskets.append(numbers[basket.cpu().numpy()])
-        targets.append(batch.targets.cpu().numpy())
-        guesses[numbers] = (
-            torch.stack([output.trip_logits[name].argmax(-1) for name in TRIP_LABELS], dim=1).cpu().numpy()
-        )
-        on_batch(done, len(rows))
+    guesses = np.empty((len(protocol.samples), len(TRIP_LABELS)), dtype=np.int64)
+    for answer in answers(model, protocol.samples, vocab_size, batch_size, device, is_trip_known, on_batch):
+        logits, target = answer.output.product_logits.float(), answer.batch.targets
+        left = competing(logits, answer.excluded)
+        columns = (ranks_of_logits(logits, target, answer.excluded), confidence(left, 1.0))
+        found.append(np.stack([*columns, confidence(left, temperature)]))
+        baskets.append(answer.basket)
+        targets.append(target.cpu().numpy())
+        trips = [answer.output.trip_logits[name].argmax(-1) for name in TRIP_LABELS]
+        guesses[answer.rows] = torch.stack(trips, dim=1).cpu().numpy()
     # a product is hidden at most once in a basket, so basket and product say which hidden product a rank belongs to
     order = np.lexsort((np.concatenate(targets), np.concatenate(baskets)))
     place = np.lexsort((protocol.hidden.target, protocol.hidden.basket))
-    ranks = np.empty(len(order))
-    ranks[place] = np.concatenate(found)[order]
-    return ranks, guesses
+    aligned = np.empty((3, len(order)))
+    aligned[:, place] = np.concatenate(found, axis=1)[:, order]
+    return Scored(*aligned, guesses)

@@ -35,7 +35,7 @@ def shown(week: int, customer: list[int], store: list[int], visible: list[list[i
     dense = np.zeros((len(visible), size))
     for row, products in zip(dense, visible, strict=True):
         row[products] = 1
-    return Shown(week, np.array(customer), np.array(store), csr_array(dense))
+    return Shown(week, np.array(customer), np.array(store), csr_array(dense), np.full((len(visible), 4), -1))
 
 
 def drawn(seed: int, baskets: int = 400, size: int = 30, weeks: int = 40) -> Purchases:
@@ -74,7 +74,8 @@ def hidden_of(purchases: Purchases, first_week: int, size: int) -> HiddenSet:
     keep = np.flatnonzero((purchases.week >= first_week) & (counts >= 2))
     items = np.isin(purchases.basket, keep)
     starts = np.concatenate([[0], np.cumsum(counts[keep])])
-    columns = (purchases.week[keep], purchases.customer[keep], purchases.store[keep])
+    trip = np.stack([keep % 3, keep % 5, keep % 4 - 1, keep % 2], axis=1)
+    columns = (purchases.week[keep], purchases.customer[keep], purchases.store[keep], trip)
     return hide(starts, purchases.product[items], counts[keep], *columns, size)
 
 

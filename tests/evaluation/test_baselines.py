@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -10,7 +12,9 @@ from retailsim.evaluation.baselines import (
 )
 from retailsim.evaluation.companions import Ease, ItemItem
 from retailsim.evaluation.hidden import Shown
+from retailsim.evaluation.line_up import LINE_UP, Market
 from retailsim.evaluation.ranking import ranks
+from retailsim.evaluation.settings import DEFAULTS
 
 WEEK = 17
 
@@ -65,7 +69,7 @@ class CountsOwnWeek(PersonalFrequency):
     """The mistake that the law is there for: the basket's own week is counted."""
 
     def scores(self, shown: Shown) -> np.ndarray:
-        return super().scores(Shown(shown.week + 1, shown.customer, shown.store, shown.visible))
+        return super().scores(replace(shown, week=shown.week + 1))
 
 
 def _moves(shops, make, week=30):
@@ -88,6 +92,9 @@ def _moves(shops, make, week=30):
         lambda purchases: PersonalFrequency(purchases, 30),
         lambda purchases: ItemItem(purchases, 30, fit_end=29),
         lambda purchases: Ease(purchases, 30, fit_end=29),
+        lambda purchases: LINE_UP["EASE with histories"](
+            Market(purchases, 30, np.zeros(5, dtype=int), np.zeros(30, dtype=int)), 29, DEFAULTS
+        ),
     ],
 )
 def test_what_happens_from_week_w_on_moves_no_score_of_week_w(shops, make):  # C19
@@ -113,7 +120,9 @@ def test_rank_hidden_is_the_rank_of_each_product_in_its_place(shops):
     for i in range(0, len(found), 7):
         b = hidden.basket[i]
         row = hidden.visible[b : b + 1]
-        asked = Shown(int(hidden.week[b]), hidden.customer[b : b + 1], hidden.store[b : b + 1], row)
+        asked = Shown(
+            int(hidden.week[b]), hidden.customer[b : b + 1], hidden.store[b : b + 1], row, hidden.trip[b : b + 1]
+        )
         excluded = visible[b : b + 1] | (np.arange(30) < 3)
         assert found[i] == ranks(baseline.scores(asked), hidden.target[i : i + 1], excluded)[0]
     assert np.array_equal(np.isinf(found), hidden.target >= 30) and np.isinf(found).any()

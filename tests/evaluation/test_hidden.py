@@ -25,6 +25,7 @@ def hidden():
         week=np.array([9, 8, 9]),
         customer=np.array([0, -1, 1]),
         store=np.array([1, 0, 0]),
+        trip=np.array([[0, 1, 2, 3], [1, -1, 0, 0], [2, 2, 2, 2]]),
         size=8,
     )
 
@@ -44,10 +45,11 @@ def test_blocks_hold_every_basket_once_and_one_week_each(hidden):
     rows, shown = list(hidden.blocks())[1]
     assert rows.tolist() == [2, 0]
     assert shown.customer.tolist() == [1, 0] and shown.store.tolist() == [0, 1]
+    assert shown.trip.tolist() == [[2, 2, 2, 2], [0, 1, 2, 3]]
     assert np.array_equal(shown.visible.toarray(), hidden.visible.toarray()[[2, 0]])
 
 
 def test_a_basket_of_one_product_is_refused():
     one = np.array([1])
     with pytest.raises(ValueError, match="basket 0 lists 1 product"):
-        hide(np.array([0, 1]), np.array([3]), one, one, one, one, size=8)
+        hide(np.array([0, 1]), np.array([3]), one, one, one, one, one[:, None], size=8)

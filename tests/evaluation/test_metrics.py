@@ -32,6 +32,8 @@ def test_slices_at_their_edges():
         weekday=np.array([1, 7, 2, 1, 1, 1]),
         n_products=np.array([2, 5, 6, 15, 16, 87]),
         trips=np.array([-1, 0, 4, 5, 19, 20]),
+        is_repeat=np.array([-1, 0, 0, 1, 1, 1]),
+        product_baskets=np.array([0, 9, 10, 99, 100, 5000]),
     )
     found = sliced(np.array([1, 2, 3, 4, 5, 6.0]), codes)
     counts = {key: {name: metrics.n for name, metrics in names.items()} for key, names in found.items()}
@@ -39,6 +41,8 @@ def test_slices_at_their_edges():
         "weekday": {"Monday": 4, "Tuesday": 1, "Sunday": 1},
         "basket_size": {"1-5": 2, "6-15": 2, "16+": 2},
         "customer_history": {"anonymous": 1, "<5": 2, "5-19": 2, "20+": 1},
+        "bought_before": {"anonymous": 1, "first time": 2, "repeated": 3},
+        "product_history": {"<10": 2, "10-99": 2, "100+": 2},
     }
     assert found["customer_history"]["<5"].mrr == pytest.approx((1 / 2 + 1 / 3) / 2)
 
@@ -46,7 +50,8 @@ def test_slices_at_their_edges():
 def test_slices_are_a_partition():
     generator = np.random.default_rng(0)
     ranks = generator.integers(1, 50, 500).astype(float)
-    codes = slice_codes(generator.integers(1, 8, 500), generator.integers(2, 40, 500), generator.integers(-1, 40, 500))
+    ranges = ((1, 8), (2, 40), (-1, 40), (-1, 2), (0, 300))
+    codes = slice_codes(*(generator.integers(low, high, 500) for low, high in ranges))
     whole = Metrics.from_ranks(ranks)
     for names in sliced(ranks, codes).values():
         assert sum(m.n for m in names.values()) == whole.n

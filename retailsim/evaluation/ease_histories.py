@@ -1,0 +1,142 @@
+"""EASE with customer and store history: one ridge regression over who shops, where, and what is in the basket (SPEC C33).
+
+Each product is regressed on the basket's other products, on how often the customer and the store had each product in
+earlier weeks, and on a constant. As in EASE (Steck 2019, eq. 8) all products are solved at once: the weights of target
+j are −P_ij / P_jj with P the inverse of the regularised Gram matrix, and only a product's own column is left out.
+
+Legend: V vocabulary · X the basket, 0/1 [B, V] · C the customer's decayed frequency, S the store's, [B, V] each, as of
+the week before · Z = [C, S, 1, X] [B, 3V + 1].
+"""
+
+import numpy as np
+from scipy.linalg.blas import strsm
+from scipy.linalg.lapack import spotrf, strtri
+from scipy.sparse import csr_array
+
+from retailsim.evaluation.hidden import Shown
+from retailsim.evaluation.purchases import DecayedCounts, Purchases, refuse_fit_period
+from retailsim.evaluation.settings import DEFAULTS, Settings
+
+
+class Histories:
+    """Decayed frequencies as of a week: decayed baskets with a product over decayed baskets + shrink, float32 [n, V]."""
+
+    def __init__(self, purchases: Purchases, size: int, settings: Settings = DEFAULTS) -> None:
+        self._customers = DecayedCounts(purchases, purchases.customer, size, settings.history_half_life)
+        self._stores = DecayedCounts(purchases, purchases.store, size, settings.history_half_life)
+        self._shrink = settings.history_shrink
+
+    def customers(self, week: int, customers: np.ndarray) -> np.ndarray:
+        """Zeros for an anonymous or new customer."""
+        return self._frequency(self._customers, week, customers)
+
+    def stores(self, week: int, stores: np.ndarray) -> np.ndarray:
+        """Zeros for a new store."""
+        return self._frequency(self._stores, week, stores)
+
+    def _frequency(self, of: DecayedCounts, week: int, entities: np.ndarray) -> np.ndarray:
+        counts, trips = of.before(week, entities)
+        return (counts / (trips + self._shrink)[:, None]).astype(np.float32)
+
+
+class Moments:
+    """Zᵀ Z over the baskets of the last weeks ≤ fit_end, float32 [3V + 1, 3V + 1]: 0.9 GB at 5,000 products.
+
+    Baskets of one customer (store) in one week share their row of C (S), so the sums run over customers and stores, a week
+    at a time.
+    """
+
+    def __init__(
+        self, purchases: Purchases, histories: Histories, size: int, fit_end: int, settings: Settings = DEFAULTS
+    ) -> None:
+        self.size, self.fit_end = size, fit_end
+        self.gram = np.zeros((3 * size + 1, 3 * size + 1), dtype=np.float32)
+        known = purchases.product < size
+        baskets = csr_array(
+            (np.ones(known.sum(), dtype=np.float32), (purchases.basket[known], purchases.product[known])),
+            shape=(len(purchases.week), size),
+        )
+        is_fit = (purchases.week <= fit_end) & (purchases.week > fit_end - settings.history_weeks)
+        for week in np.unique(purchases.week[is_fit]):
+            rows = np.flatnonzero(purchases.week == week)
+            self._add(int(week), histories, baskets[rows], purchases.customer[rows], purchases.store[rows])
+        lower = np.tril_indices(3 * size + 1, -1)
+        self.gram.T[lower] = self.gram[lower]
+
+    def _add(self, week: int, histories: Histories, x: csr_array, customer: np.ndarray, store: np.ndarray) -> None:
+        """One week's baskets; fills the lower triangle's blocks."""
+        v = self.size
+        stores, of_store = _membership(store)
+        customers, of_customer = _membership(customer)
+        s, c = histories.stores(week, stores), histories.customers(week, customers)
+        per_store, per_customer = of_store.sum(axis=1), of_customer.sum(axis=1)
+        c_of_store = csr_array(of_store @ of_customer.T) @ c  # [stores, V], summed over the store's baskets
+        cs, ss, one, xs = slice(0, v), slice(v, 2 * v), 2 * v, slice(2 * v + 1, None)
+        self.gram[cs, cs] += (c * np.sqrt(per_customer)[:, None]).T @ (c * np.sqrt(per_customer)[:, None])
+        self.gram[ss, cs] += s.T @ c_of_store
+        weighted = s * np.sqrt(per_store)[:, None]
+        self.gram[ss, ss] += weighted.T @ weighted
+        self.gram[one, cs] += per_customer @ c
+        self.gram[one, ss] += per_store @ s
+        self.gram[one, one] += x.shape[0]
+        self.gram[xs, cs] += (of_customer @ x).T @ c
+        self.gram[xs, ss] += (of_store @ x).T @ s
+        self.gram[xs, one] += x.sum(axis=0)
+        self.gram[xs, xs] += (x.T @ x).toarray()
+
+
+class EaseWithHistories:
+    """The ridge regression's answer for the visible products, the customer and the store.
+
+    Args:
+        moments: see Moments.
+        histories: those that the moments were made of.
+        settings: ridge penalties of the three kinds of columns.
+    """
+
+    name = "EASE with histories"
+
+    def __init__(self, moments: Moments, histories: Histories, settings: Settings = DEFAULTS) -> None:
+        self._fit_end, self._histories = moments.fit_end, histories
+        v = moments.size
+        penalty = np.repeat(
+            np.float32([settings.ridge_customer, settings.ridge_store, settings.ridge_items]), [v, v, v + 1]
+        )
+        weights = _last_columns_of_inverse(moments.gram, penalty, v)  # [3V + 1, V]
+        weights /= -np.diag(weights[-v:]).copy()
+        weights[-v:][np.diag_indices(v)] = 0
+        self._of_customer, self._of_store = weights[:v], weights[v : 2 * v]
+        self._intercept, self._of_item = weights[2 * v], weights[-v:]
+
+    def scores(self, shown: Shown) -> np.ndarray:
+        """Each customer's and store's own."""
+        refuse_fit_period(self.name, shown.week, self._fit_end)
+        customers, row = np.unique(shown.customer, return_inverse=True)
+        stores, place = np.unique(shown.store, return_inverse=True)
+        from_customer = self._histories.customers(shown.week, customers) @ self._of_customer
+        from_store = self._histories.stores(shown.week, stores) @ self._of_store
+        from_items = shown.visible.astype(np.float32) @ self._of_item
+        return (from_items + from_customer[row] + from_store[place] + self._intercept).astype(np.float64)
+
+
+def _membership(entity: np.ndarray) -> tuple[np.ndarray, csr_array]:
+    """The entities of a week's baskets [n] and which baskets are theirs, 0/1 [n, baskets]; negative: nobody's."""
+    entities, row = np.unique(entity, return_inverse=True)
+    ones = np.ones(len(entity), dtype=np.float32)
+    return entities, csr_array((ones, (row, np.arange(len(entity)))), shape=(len(entities), len(entity)))
+
+
+def _last_columns_of_inverse(gram: np.ndarray, penalty: np.ndarray, count: int) -> np.ndarray:
+    """The last `count` columns of (gram + diag(penalty))⁻¹, float32 [n, count], by Cholesky: G = L Lᵀ.
+
+    L⁻¹ of the last unit vectors is zero but in the last block, where it is that block's own inverse.
+    """
+    matrix = np.array(gram.T, order="F")
+    matrix[np.diag_indices(len(matrix))] += penalty
+    factor, failed = spotrf(matrix, lower=1, overwrite_a=1, clean=0)
+    if failed:
+        raise ValueError(f"the matrix of moments is not positive definite at row {failed}: give larger ridge penalties")
+    right = np.zeros((len(gram), count), dtype=np.float32, order="F")
+    block, _ = strtri(np.asfortranarray(factor[-count:, -count:]), lower=1)
+    right[-count:] = np.tril(block)
+    return np.ascontiguousarray(strsm(1.0, factor, right, lower=1, trans_a=1, overwrite_b=1))

@@ -1,0 +1,111 @@
+"""Ranks of the baselines on a split's hidden products: fitted once, kept in data/evaluation/ with a manifest.
+
+What is tuned is tuned on the validation weeks and fitted on the weeks before them; what ranks a split is fitted on the weeks
+before that split.
+"""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import ibis
+import numpy as np
+import pyarrow as pa
+
+from retailsim.artifacts import (
+    BASELINE_RANKS,
+    BASELINE_SETTINGS,
+    BASELINES,
+    CALENDAR,
+    SAMPLE_TABLES,
+    TRANSACTIONS,
+    VOCABULARY,
+)
+from retailsim.evaluation.baselines import rank_hidden
+from retailsim.evaluation.line_up import LINE_UP
+from retailsim.evaluation.settings import DEFAULTS, Settings
+from retailsim.evaluation.tuning import Trial, tune
+from retailsim.manifest import Manifest
+from retailsim.reading import load_calendar
+from retailsim.storage import connect
+from retailsim.training.protocol import Protocol
+
+CODE = ("evaluation/", "training/protocol.py", "training/baseline_ranks.py")  # what ranks depend on besides the inputs
+TUNING_BASKETS = 4000  # of the validation weeks, evenly spaced
+
+
+def tuned_settings(root: Path) -> Settings | None:
+    """The settings that `retailsim baselines` chose on this data with this code; None where it has not."""
+    if not _tuning_manifest(root).is_current():
+        return None
+    return Settings.from_json(BASELINE_SETTINGS.read(root)["settings"])
+
+
+def tune_settings(root: Path, protocol: Protocol, on_trial: Callable[[Trial], None]) -> Settings:
+    """Choose the settings on `protocol`, that of the validation weeks, and keep them with every trial."""
+    step = max(1, len(protocol.samples) // TUNING_BASKETS)
+    hidden = protocol.hidden.select(np.arange(0, len(protocol.samples), step))
+    trials: list[Trial] = []
+
+    def note(trial: Trial) -> None:
+        trials.append(trial)
+        on_trial(trial)
+
+    settings = tune(protocol.market, hidden, fit_end_of(root, "val"), note)
+    BASELINE_SETTINGS.write(root, {"settings": settings.to_json(), "trials": [vars(trial) for trial in trials]})
+    _tuning_manifest(root).write()
+    return settings
+
+
+def fit_end_of(root: Path, split: str) -> int:
+    """The last week before `split`."""
+    return load_calendar(root).weeks_in(split)[0] - 1
+
+
+def kept_ranks(root: Path, split: str) -> dict[str, np.ndarray]:
+    """Ranks by method, float64 [M], as far as they are kept and current; in the order of the line-up."""
+    settings = tuned_settings(root) or DEFAULTS
+    if not _ranks_manifest(root, split, settings).is_current():
+        return {}
+    engine = connect()
+    table = engine.to_pyarrow(BASELINE_RANKS[split].read(root, engine).order_by("hidden"))
+    methods, ranks = table["method"].to_numpy(zero_copy_only=False), table["rank"].to_numpy()
+    found = {name: ranks[methods == name] for name in dict.fromkeys(methods)}
+    names = [*LINE_UP, *sorted(found.keys() - LINE_UP.keys())]
+    return {name: np.where(np.isnan(found[name]), np.inf, found[name]) for name in names if name in found}
+
+
+def rank_line_up(
+    root: Path, split: str, protocol: Protocol, methods: Iterable[str], on_method: Callable[[str], None]
+) -> dict[str, np.ndarray]:
+    """Fit `methods` of the line-up on the weeks before `split` and rank its hidden products; each is told when it begins."""
+    settings = tuned_settings(root) or DEFAULTS
+    ranks = {}
+    for name in methods:
+        on_method(name)
+        ranks[name] = rank_hidden(LINE_UP[name](protocol.market, fit_end_of(root, split), settings), protocol.hidden)
+    return ranks
+
+
+def keep_ranks(root: Path, split: str, ranks: dict[str, np.ndarray]) -> None:
+    """Write ranks by method, all that are known, beside a manifest of what they were made from."""
+    rows = pa.table(
+        {
+            "method": pa.array(np.repeat(list(ranks), [len(r) for r in ranks.values()]).tolist(), pa.string()),
+            "hidden": np.concatenate([np.arange(len(r)) for r in ranks.values()]),
+            "rank": pa.array(np.concatenate(list(ranks.values()))),
+        }
+    )
+    table = ibis.memtable(rows)
+    table = table.mutate(rank=table["rank"].isinf().ifelse(ibis.null("float64"), table["rank"]))
+    BASELINE_RANKS[split].write(root, table, connect(), ["method", "hidden"])
+    _ranks_manifest(root, split, tuned_settings(root) or DEFAULTS).write()
+
+
+def _tuning_manifest(root: Path) -> Manifest:
+    inputs = [artifact.at(root) for artifact in (TRANSACTIONS, CALENDAR, VOCABULARY, SAMPLE_TABLES["val"])]
+    return Manifest(BASELINES, root, inputs, {}, [BASELINE_SETTINGS], CODE)
+
+
+def _ranks_manifest(root: Path, split: str, settings: Settings) -> Manifest:
+    inputs = [artifact.at(root) for artifact in (TRANSACTIONS, CALENDAR, VOCABULARY, SAMPLE_TABLES[split])]
+    return Manifest(f"{BASELINES}_{split}", root, inputs, settings.to_json(), [BASELINE_RANKS[split]], CODE)

@@ -1,0 +1,62 @@
+"""Tune the baselines on the validation weeks and rank every split's hidden products with them (SPEC C33).
+
+Reads data/processed/transactions.parquet, data/tensors/vocabulary.parquet and data/training/samples_{val,test}.parquet.
+Writes data/evaluation/baselines.json and baseline_ranks_{val,test}.parquet, which `evaluate` prints beside a model.
+"""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from retailsim import console
+from retailsim.evaluation.line_up import LINE_UP
+from retailsim.evaluation.metrics import Metrics
+from retailsim.evaluation.tuning import GRIDS, Trial
+from retailsim.reading import load_vocabulary
+from retailsim.training.baseline_ranks import keep_ranks, kept_ranks, rank_line_up, tune_settings, tuned_settings
+from retailsim.training.protocol import load_protocol
+from retailsim.training.report_tables import metrics_table
+
+SPLITS = ("val", "test")
+
+
+def baselines(data_dir: Path = Path("data")) -> None:
+    """Tune the baselines on validation, rank the hidden products of validation and test, and keep both.
+
+    Args:
+        data_dir: root of what the earlier stages wrote.
+    """
+    vocabulary = load_vocabulary(data_dir)
+    protocols = {split: load_protocol(data_dir, split, vocabulary) for split in SPLITS}
+    if tuned_settings(data_dir) is None:
+        with console.progress("trials", transient=True) as bar:
+            task = bar.add_task("tuning", total=sum(len(v) for grid in GRIDS.values() for v in grid.values()), rate="–")
+
+            def show(trial: Trial) -> None:
+                bar.update(task, advance=1, description=f"tuning {trial.method}")
+
+            tune_settings(data_dir, protocols["val"], show)
+    settings = tuned_settings(data_dir)
+    assert settings is not None
+    console.out.print("settings: " + ", ".join(f"{name} {value:g}" for name, value in settings.to_json().items()))
+    for split, protocol in protocols.items():
+        ranks = kept_ranks(data_dir, split)
+        missing = [name for name in LINE_UP if name not in ranks]
+        if missing:
+            with console.stages(len(missing)) as advance:
+                ranks |= rank_line_up(data_dir, split, protocol, missing, advance)
+            keep_ranks(data_dir, split, ranks)
+        fresh = protocol.of_hidden(~protocol.samples.columns["is_replay"])
+        methods = {name: Metrics.from_ranks(values[fresh]).to_json() for name, values in ranks.items()}
+        console.out.print(
+            metrics_table(f"{split}: fresh baskets (no exact earlier copy by the same customer)", methods)
+        )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point; returns the exit code."""
+    return console.run(baselines, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

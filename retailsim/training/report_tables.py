@@ -1,0 +1,116 @@
+"""An evaluation's JSON as tables and lines for the terminal."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.table import Table as Grid
+
+TITLES = {
+    "weekday": "Day of Week",
+    "basket_size": "Basket Size (distinct products)",
+    "customer_history": "Customer History (earlier trips)",
+    "bought_before": "Repetition (did this customer buy the hidden product in an earlier week?)",
+    "product_history": "Product History (training baskets with the hidden product)",
+}
+
+
+def metrics_table(title: str, methods: Mapping[str, Mapping[str, Any]]) -> Grid:
+    """One line per method: Top-1/5/10 in percent, MRR, NDCG@10, hidden products."""
+    grid = Grid(
+        "method", "Top-1", "Top-5", "Top-10", "MRR", "NDCG@10", "hidden products", title=title, title_justify="left"
+    )
+    for name, m in methods.items():
+        grid.add_row(name, *percents(m, "top1", "top5", "top10"), *fractions(m, "mrr", "ndcg10"), f"{m['n']:,}")
+    return grid
+
+
+def headline(record: Mapping[str, Any]) -> list[Grid]:
+    """What every evaluation prints: fresh baskets beside the baselines, the periods apart, and the trip's labels."""
+    fresh = record["views"]["fresh"]
+    model = {"model, trip unknown": fresh["trip_unknown"], "model, trip known": fresh["trip_known"]}
+    grids = [
+        metrics_table("Fresh baskets (no exact earlier copy by the same customer)", {**model, **record["baselines"]})
+    ]
+    titles = {
+        "replay_free": "in which at most 5 % of the baskets are replays",
+        "fresh_later": "fresh baskets of the later weeks",
+        "replayed": "replayed baskets: memory, not understanding",
+    }
+    for key, title in titles.items():
+        if key in record["periods"]:
+            methods = dict(record["periods"][key])
+            first, last = methods.pop("weeks")
+            grids.append(metrics_table(f"Weeks {first}–{last}, {title}", methods))
+    return [*grids, labels_table(record["auxiliary"])]
+
+
+def labels_table(auxiliary: Mapping[str, Mapping[str, Any]]) -> Grid:
+    """One line per trip label: the model's accuracy beside both rivals', and whether it beats them."""
+    title = "Trip labels, with the trip hidden (how many products the basket has is visible, and gives its size away)"
+    grid = Grid(
+        "label", "accuracy", "majority class", "regression on visible products", "model beats both", "baskets",
+        title=title, title_justify="left",
+    )  # fmt: skip
+    for name, m in auxiliary.items():
+        verdict = {True: "yes", False: "NO", None: "–"}[m["beats_both"]]
+        shares = percents(m, "accuracy", "majority", "regression")
+        grid.add_row(name.replace("_", " "), *shares, verdict, f"{m['n']:,}")
+    return grid
+
+
+def gap_line(record: Mapping[str, Any], trip: str) -> str:
+    """The model's lead over the best baseline on fresh baskets, with 95 % intervals."""
+    gap = record["intervals"][f"against_best_{trip}"]
+    model, best = record["views"]["fresh"][trip], record["baselines"][gap["baseline"]]
+    parts = []
+    for name, metric, scale, digits in (("Top-1", "top1", 100, 2), ("Top-10", "top10", 100, 2), ("MRR", "mrr", 1, 4)):
+        low, high = (scale * end for end in gap["difference"][metric])
+        lead = scale * (model[metric] - best[metric])
+        parts.append(f"{name} {lead:+.{digits}f} ({low:+.{digits}f} … {high:+.{digits}f})")
+    low, high = gap["difference"]["mrr"]
+    verdict = "ahead" if low > 0 else "BEHIND" if high < 0 else "not told apart"
+    said = trip.replace("_", " ")
+    return f"Model ({said}) − {gap['baseline']}, fresh baskets: {', '.join(parts)}: {verdict} (95 % intervals, bootstrap by customer)"
+
+
+def calibration_lines(record: Mapping[str, Any], trip: str, is_detailed: bool) -> list[str]:
+    """ECE and Brier score of the top prediction before and after temperature scaling; detailed: the reliability table."""
+    found = record["calibration"][trip]
+    before, after = found["before"], found["after"]
+    if before["ece"] is None:
+        return []
+    lines = [
+        f"Calibration of the top prediction ({trip.replace('_', ' ')}): ECE {before['ece']:.4f}, Brier {before['brier']:.4f}; at "
+        f"temperature {found['temperature']:.3f}, fitted on validation: ECE {after['ece']:.4f}, Brier {after['brier']:.4f}"
+    ]
+    if is_detailed:
+        lines += [
+            f"  said {100 * b['confidence']:5.1f}%  right {100 * b['accuracy']:5.1f}%  of {b['n']:,}"
+            for b in after["reliability"]
+        ]
+    return lines
+
+
+def breakdowns(record: Mapping[str, Any]) -> list[str]:
+    """The document's breakdown lines on fresh baskets with the trip unknown, beside the best baseline's Top-1 and Top-10."""
+    lines: list[str] = []
+    for key, title in TITLES.items():
+        lines += ["", f"Breakdown by {title}", "─" * 48]
+        for name, m in record["slices"][key].items():
+            top1, top5, top10 = percents(m, "top1", "top5", "top10")
+            rival1, rival10 = percents(record["rival_slices"][key][name], "top1", "top10")
+            lines.append(
+                f"{name + ':':12s} Top-1: {top1}  |  Top-5: {top5}  |  Top-10: {top10}  |  {m['n']:,} hidden  |  "
+                f"best baseline: {rival1}, {rival10}"
+            )
+    return lines
+
+
+def percents(m: Mapping[str, Any], *names: str) -> list[str]:
+    """Shares 0–1 as percent."""
+    return ["–" if m[name] is None else f"{100 * m[name]:.2f}%" for name in names]
+
+
+def fractions(m: Mapping[str, Any], *names: str) -> list[str]:
+    """Numbers with four digits."""
+    return ["–" if m[name] is None else f"{m[name]:.4f}" for name in names]

@@ -1,0 +1,58 @@
+"""The temperature that makes a checkpoint's probabilities believable, fitted on validation baskets and kept beside it.
+
+`checkpoints/best_model.pt` has its temperatures in `checkpoints/best_model.temperature.json`, with the digest of the
+checkpoint that they belong to, so that a later training does not inherit them.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from retailsim.evaluation.calibration import competing, fit_temperature
+from retailsim.evaluation.hidden import MIN_PRODUCTS
+from retailsim.manifest import fingerprint
+from retailsim.model.basket_model import BasketModel
+from retailsim.storage import atomic
+from retailsim.training.dataset import Samples
+from retailsim.training.scoring import answers
+
+TRIPS = {"trip_known": True, "trip_unknown": False}
+BASKETS = 3000  # of the validation weeks, evenly spaced: a single number needs no more
+
+
+def temperature_path(checkpoint: Path) -> Path:
+    """Where the temperatures of `checkpoint` lie."""
+    return checkpoint.with_suffix(".temperature.json")
+
+
+def kept_temperatures(checkpoint: Path) -> dict[str, float] | None:
+    """Temperature by `trip_known` and `trip_unknown`; None where none were fitted for this very checkpoint."""
+    path = temperature_path(checkpoint)
+    record = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return record["temperature"] if record.get("checkpoint") == fingerprint(checkpoint) else None
+
+
+def fit_temperatures(
+    checkpoint: Path, model: BasketModel, val: Samples, vocab_size: int, batch_size: int, device: torch.device
+) -> dict[str, float]:
+    """Fit both temperatures on validation baskets and keep them beside the checkpoint."""
+    usable = np.flatnonzero(val.columns["n_products"] >= MIN_PRODUCTS)
+    keep = np.zeros(len(val), dtype=bool)
+    keep[usable[:: max(1, len(usable) // BASKETS)]] = True
+    samples = val.select(keep)
+    found = {}
+    for trip, is_known in TRIPS.items():
+        parts = []
+        for answer in answers(model, samples, vocab_size, batch_size, device, is_known):
+            target = answer.batch.targets
+            can_win = target < vocab_size
+            logits = competing(answer.output.product_logits, answer.excluded)
+            parts.append((logits[can_win].cpu(), target[can_win].cpu()))
+        logits, targets = (torch.cat(part) for part in zip(*parts, strict=True))
+        found[trip] = fit_temperature(logits, targets)
+    with atomic(temperature_path(checkpoint)) as temporary:
+        record = {"checkpoint": fingerprint(checkpoint), "temperature": found, "baskets": len(samples)}
+        temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    return found
