@@ -9,6 +9,10 @@ import pytest
 import torch
 
 from retailsim import artifacts
+from retailsim.evaluation.line_up import LINE_UP
+from retailsim.evaluation.metrics import SLICES, Metrics
+from retailsim.training.baseline_ranks import kept_ranks
+from retailsim.training.temperature import kept_temperatures
 from tests import recipe
 
 
@@ -52,14 +56,30 @@ def test_checkpoints_and_evaluation(shop, trained, capsys):  # C23 C25 C26 C28 C
     assert {view: set(trips) for view, trips in record["views"].items()} == dict.fromkeys(
         ("fresh", "replayed", "all"), {"trip_known", "trip_unknown"}
     )
-    assert set(record["slices"]) == {"weekday", "basket_size", "customer_history"}
     fresh = record["views"]["fresh"]["trip_unknown"]
+    assert set(record["slices"]) == set(SLICES) >= {"weekday", "basket_size", "customer_history"}
+    assert set(record["baselines"]) >= set(LINE_UP)
+    gap = record["intervals"]["against_best_trip_unknown"]
+    assert record["baselines"][gap["baseline"]]["mrr"] == max(m["mrr"] for m in record["baselines"].values())
+    for low, high in gap["difference"].values():
+        assert -1 < low < high < 1
+    for trip, temperature in kept_temperatures(trained / "best_model.pt").items():
+        assert record["calibration"][trip]["temperature"] == temperature
+        assert sum(b["n"] for b in record["calibration"][trip]["after"]["reliability"]) == fresh["n"]
     assert set(fresh) == metrics and fresh["n"] > 100
     assert record["views"]["all"]["trip_known"]["n"] == fresh["n"] + record["views"]["replayed"]["trip_known"]["n"]
     for names in record["slices"].values():
         assert sum(m["n"] for m in names.values()) == fresh["n"]
     assert all(m["n"] == fresh["n"] for m in record["baselines"].values())
     assert set(record["auxiliary"]) == {"mission_type", "mission_focus", "price_sensitivity", "basket_size"}
+    for label, m in record["auxiliary"].items():
+        assert m["beats_both"] == (m["accuracy"] > max(m["majority"], m["regression"])), label
+    assert kept_temperatures(trained / "epoch_2.pt") is None  # another checkpoint's are not its own
+    kept = kept_ranks(shop.data, "test")
+    assert list(kept) == list(LINE_UP)
+    for name in ("personal frequency", "EASE"):
+        is_fresh = kept[name][: fresh["n"]]  # this shop has no replays
+        assert Metrics.from_ranks(is_fresh).to_json() == record["baselines"][name]
 
 
 def test_resumed_equals_uninterrupted(shop, trained, tmp_path):  # C28 C40

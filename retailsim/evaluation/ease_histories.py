@@ -40,7 +40,7 @@ class Histories:
 
 
 class Moments:
-    """Zᵀ Z over the baskets of the last weeks ≤ fit_end, float32 [3V + 1, 3V + 1]: 0.9 GB at 5,000 products.
+    """The lower triangle of Zᵀ Z over the baskets of the last weeks ≤ fit_end, float32 [3V + 1, 3V + 1]: 0.9 GB at V = 5,000.
 
     Baskets of one customer (store) in one week share their row of C (S), so the sums run over customers and stores, a week
     at a time.
@@ -60,11 +60,9 @@ class Moments:
         for week in np.unique(purchases.week[is_fit]):
             rows = np.flatnonzero(purchases.week == week)
             self._add(int(week), histories, baskets[rows], purchases.customer[rows], purchases.store[rows])
-        lower = np.tril_indices(3 * size + 1, -1)
-        self.gram.T[lower] = self.gram[lower]
 
     def _add(self, week: int, histories: Histories, x: csr_array, customer: np.ndarray, store: np.ndarray) -> None:
-        """One week's baskets; fills the lower triangle's blocks."""
+        """One week's baskets; what stands above the blocks on the diagonal stays zero."""
         v = self.size
         stores, of_store = _membership(store)
         customers, of_customer = _membership(customer)
@@ -99,9 +97,8 @@ class EaseWithHistories:
     def __init__(self, moments: Moments, histories: Histories, settings: Settings = DEFAULTS) -> None:
         self._fit_end, self._histories = moments.fit_end, histories
         v = moments.size
-        penalty = np.repeat(
-            np.float32([settings.ridge_customer, settings.ridge_store, settings.ridge_items]), [v, v, v + 1]
-        )
+        ridges = np.array([settings.ridge_customer, settings.ridge_store, settings.ridge_items], dtype=np.float32)
+        penalty = np.repeat(ridges, [v, v, v + 1])
         weights = _last_columns_of_inverse(moments.gram, penalty, v)  # [3V + 1, V]
         weights /= -np.diag(weights[-v:]).copy()
         weights[-v:][np.diag_indices(v)] = 0
@@ -127,11 +124,11 @@ def _membership(entity: np.ndarray) -> tuple[np.ndarray, csr_array]:
 
 
 def _last_columns_of_inverse(gram: np.ndarray, penalty: np.ndarray, count: int) -> np.ndarray:
-    """The last `count` columns of (gram + diag(penalty))⁻¹, float32 [n, count], by Cholesky: G = L Lᵀ.
+    """The last `count` columns of (gram + diag(penalty))⁻¹, float32 [n, count], by Cholesky: G = L Lᵀ; reads the lower triangle.
 
     L⁻¹ of the last unit vectors is zero but in the last block, where it is that block's own inverse.
     """
-    matrix = np.array(gram.T, order="F")
+    matrix = np.array(gram, order="F")
     matrix[np.diag_indices(len(matrix))] += penalty
     factor, failed = spotrf(matrix, lower=1, overwrite_a=1, clean=0)
     if failed:

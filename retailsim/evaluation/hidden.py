@@ -71,8 +71,8 @@ class HiddenSet:
         keep = np.zeros(len(lengths), dtype=bool)
         keep[rows] = True
         starts = np.concatenate([[0], np.cumsum(lengths[keep])])
-        columns = (self.week, self.customer, self.store, self.trip, self.visible)
-        return HiddenSet(*(column[rows] for column in columns), starts, self.target[keep[self.basket]])
+        who = self.week[rows], self.customer[rows], self.store[rows], self.trip[rows]
+        return HiddenSet(*who, self.visible[rows], starts, self.target[keep[self.basket]])
 
     def blocks(self, size: int = 256) -> Iterator[tuple[np.ndarray, Shown]]:
         """All baskets, week by week and by store within, at most `size` at a time: indices [n] and what is shown."""

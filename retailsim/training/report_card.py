@@ -75,12 +75,14 @@ def to_json(findings: Findings, split: str, checkpoint: str) -> dict[str, Any]:
 def _slices(findings: Findings, rows: np.ndarray, ranks: np.ndarray) -> dict[str, dict[str, Any]]:
     protocol = findings.protocol
     columns = protocol.samples.columns
-    per_basket = (columns["day"] % 7 + 1, columns["n_products"], columns["trips"])
     codes = slice_codes(
-        *(protocol.of_hidden(values)[rows] for values in per_basket),
-        bought_before(protocol.market.purchases, protocol.hidden)[rows],
-        product_baskets(protocol.market.purchases, protocol.hidden, findings.train_end)[rows],
+        protocol.of_hidden(columns["day"] % 7 + 1),
+        protocol.of_hidden(columns["n_products"]),
+        protocol.of_hidden(columns["trips"]),
+        bought_before(protocol.market.purchases, protocol.hidden),
+        product_baskets(protocol.market.purchases, protocol.hidden, findings.train_end),
     )
+    codes = {key: of_hidden[rows] for key, of_hidden in codes.items()}
     return {
         key: {name: metrics.to_json() for name, metrics in names.items()}
         for key, names in sliced(ranks[rows], codes).items()

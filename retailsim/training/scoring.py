@@ -94,4 +94,4 @@ def score(
     place = np.lexsort((protocol.hidden.target, protocol.hidden.basket))
     aligned = np.empty((3, len(order)))
     aligned[:, place] = np.concatenate(found, axis=1)[:, order]
-    return Scored(*aligned, guesses)
+    return Scored(aligned[0], aligned[1], aligned[2], guesses)

@@ -1,0 +1,63 @@
+"""`retailsim baselines` on the small shop: tuned on validation, kept, and stale when what they were made from changes."""
+
+import json
+
+import numpy as np
+import pytest
+
+from retailsim.artifacts import BASELINE_SETTINGS
+from retailsim.evaluation.line_up import LINE_UP
+from retailsim.evaluation.settings import DEFAULTS, Settings
+from retailsim.evaluation.tuning import GRIDS
+from retailsim.reading import load_vocabulary
+from retailsim.training import baseline_ranks
+from retailsim.training.protocol import load_protocol
+from tests import recipe
+
+
+@pytest.fixture(scope="module")
+def tuned(shop, tmp_path_factory):
+    """A data root with the shop's files, on which the command has run."""
+    root = tmp_path_factory.mktemp("tuned")
+    for name in ("processed", "tensors", "training"):
+        (root / name).symlink_to(shop.data / name)
+    assert recipe.call("training.baselines", ["--data-dir", root], shop) == 0
+    return root
+
+
+def test_the_best_trial_of_each_setting_is_kept(tuned):  # C33
+    record = json.loads((tuned / BASELINE_SETTINGS.path).read_text())
+    settings = Settings.from_json(record["settings"])
+    assert settings == baseline_ranks.tuned_settings(tuned)
+    for method, grid in GRIDS.items():
+        trials = [trial for trial in record["trials"] if trial["method"] == method]
+        last = list(grid)[-1]
+        best = max(trials, key=lambda trial: trial["mrr"])
+        assert best["value"] == getattr(settings, best["setting"]) or best["setting"] != last
+        assert {trial["setting"] for trial in trials} == set(grid)
+
+
+def test_what_is_kept_is_what_the_tuned_methods_rank(tuned):
+    protocol = load_protocol(tuned, "val", load_vocabulary(tuned))
+    kept = baseline_ranks.kept_ranks(tuned, "val")
+    assert list(kept) == list(LINE_UP)
+    again = baseline_ranks.rank_line_up(tuned, "val", protocol, ["store popularity", "EASE"], lambda name: None)
+    for name, ranks in again.items():
+        assert np.array_equal(kept[name], ranks), name
+    assert baseline_ranks.fit_end_of(tuned, "val") == 20  # nothing of the validation weeks is fitted
+
+
+def test_a_second_run_fits_nothing(tuned, shop, monkeypatch, capsys):
+    monkeypatch.setattr(baseline_ranks, "LINE_UP", {})  # whatever is fitted now fails
+    assert recipe.call("training.baselines", ["--data-dir", tuned], shop) == 0
+    assert "EASE with histories" in capsys.readouterr().out
+
+
+def test_other_code_makes_them_stale(tuned, monkeypatch):
+    monkeypatch.setattr(baseline_ranks, "CODE", ("vocab.py",))
+    assert baseline_ranks.tuned_settings(tuned) is None
+    assert baseline_ranks.kept_ranks(tuned, "val") == {}
+
+
+def test_settings_survive_the_file():
+    assert Settings.from_json(json.loads(json.dumps(DEFAULTS.to_json()))) == DEFAULTS
