@@ -14,7 +14,7 @@ def batch(**changes: torch.Tensor) -> Batch:
     """Two baskets of three places; the last product of the first is hidden."""
     numbers = {
         name: torch.ones(2, dtype=torch.int64)
-        for name in ("sample", "customer", "store", "week", "day", "hour", "recency")
+        for name in ("sample", "customer", "store", "week", "day", "hour", "recency", "chance")
     }
     return Batch(
         **numbers
@@ -26,6 +26,9 @@ def batch(**changes: torch.Tensor) -> Batch:
             "places": torch.tensor([2]),
             "targets": torch.tensor([5]),
             "labels": torch.zeros(2, 4, dtype=torch.int64),
+            "anchors": torch.tensor([3]),
+            "partners": torch.tensor([4]),
+            "partner": torch.tensor([0]),
         }
         | changes
     )

@@ -29,4 +29,5 @@ class BasketModel(nn.Module):
 
     def forward(self, batch: Batch) -> WorldModelOutput:
         """Logits at the hidden places and for the trip's labels."""
-        return self.world(self.lookup(batch), batch.ids == PAD, batch.places, self.gradient_checkpointing)
+        draws = batch.chance if self.training else None
+        return self.world(self.lookup(batch), batch.ids == PAD, batch.places, self.gradient_checkpointing, draws)

@@ -1,6 +1,6 @@
 """What the model receives: integers that say which rows to look up, with the hidden products already masked.
 
-Legend: B baskets · S places · M hidden places.
+Legend: B baskets · S places · M hidden places · K pairs of this batch · N pairs of the whole step.
 """
 
 from dataclasses import dataclass, fields
@@ -12,7 +12,7 @@ from torch import Tensor
 
 @dataclass
 class Batch:  # not frozen: Lightning Fabric rebuilds what passes through a wrapped module
-    """B baskets. Only `targets` knows a hidden product and only `labels` a hidden trip (SPEC C20, C22)."""
+    """B baskets. Labels alone know what is hidden: `targets` and pairs products, `labels` trips (SPEC C20, C22)."""
 
     sample: Int[Tensor, " B"]  # number of the basket in its split
     customer: Int[Tensor, " B"]  # row of T1; 0 unknown customer
@@ -28,6 +28,10 @@ class Batch:  # not frozen: Lightning Fabric rebuilds what passes through a wrap
     places: Int[Tensor, " M"]  # flat index b·S + s of the hidden places
     targets: Int[Tensor, " M"]  # vocabulary rows of the hidden products
     labels: Int[Tensor, "B 4"]  # trip codes as labels of the auxiliary tasks, −1 unknown
+    chance: Int[Tensor, " B"]  # draw ≥ 0 that chooses each basket's dropout masks in training
+    anchors: Int[Tensor, " K"]  # vocabulary rows: a product of each basket that has two
+    partners: Int[Tensor, " N"]  # another product of each basket of the whole step that has two
+    partner: Int[Tensor, " K"]  # which of `partners` lay in the basket of each anchor
 
     def to(self, device: torch.device) -> "Batch":
         """The same batch on `device`."""

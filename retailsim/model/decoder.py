@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from retailsim.config import ModelConfig
+from retailsim.model.dropout import Dropout
 
 
 class SelfAttention(nn.Module):
@@ -77,7 +78,7 @@ class DecoderLayer(nn.Module):
             nn.Linear(config.width, config.feed_forward), nn.GELU(), nn.Linear(config.feed_forward, config.width)
         )
         self.feed_forward_norm = nn.LayerNorm(config.width)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropouts = nn.ModuleList(Dropout(config.dropout, config.width) for _ in range(3))
         with torch.no_grad():  # branches start small beside the residual
             for branch in (self.self_attention.out_proj, self.cross_attention.out_proj, self.feed_forward[2]):
                 branch.weight.div_(math.sqrt(3 * config.decoder_layers))  # type: ignore[operator]
@@ -88,10 +89,13 @@ class DecoderLayer(nn.Module):
         memory: Float[Tensor, "B L D"],
         is_padding: Bool[Tensor, "B L"],
         rows: Int[Tensor, " R"] | None = None,
+        draws: Int[Tensor, "B L"] | None = None,
     ) -> Float[Tensor, "B L D"] | Float[Tensor, "R D"]:
         """The layer's result at all places, or at the flat places `rows` (b·L + l) only, which costs less."""
-        x = self.self_norm(x + self.dropout(self.self_attention(x, is_padding)))
-        x = self.cross_norm(x + self.dropout(self.cross_attention(x, memory, is_padding)))
+        after_self, after_cross, after_feed_forward = self.dropouts
+        x = self.self_norm(x + after_self(self.self_attention(x, is_padding), draws))
+        x = self.cross_norm(x + after_cross(self.cross_attention(x, memory, is_padding), draws))
         if rows is not None:
             x = x.flatten(0, 1)[rows]
-        return self.feed_forward_norm(x + self.dropout(self.feed_forward(x)))
+            draws = None if draws is None else draws.flatten()[rows]
+        return self.feed_forward_norm(x + after_feed_forward(self.feed_forward(x), draws))

@@ -6,11 +6,12 @@ Legend: B baskets · S places · L = S + 1 · D width.
 import math
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from retailsim.config import ModelConfig
 from retailsim.layout import CONTEXT_WIDTH, MAX_PLACES, PRODUCT_WIDTH
+from retailsim.model.dropout import Dropout
 
 POSITION_GAIN = 0.1  # of the positional encoding at the start
 
@@ -21,6 +22,7 @@ class ContextFusion(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.project = _projection(CONTEXT_WIDTH, config)
+        self.dropout = Dropout(config.dropout, config.width)
 
     def forward(
         self,
@@ -28,9 +30,10 @@ class ContextFusion(nn.Module):
         t3: Float[Tensor, "B 64"],
         t5: Float[Tensor, "B 96"],
         t6: Float[Tensor, "B 48"],
+        draws: Int[Tensor, " B"] | None = None,
     ) -> Float[Tensor, "B D"]:
         """One vector a basket."""
-        return self.project(torch.cat([t1, t3, t5, t6], dim=-1))
+        return self.dropout(self.project(torch.cat([t1, t3, t5, t6], dim=-1)), draws)
 
 
 class ProductFusion(nn.Module):
@@ -44,15 +47,18 @@ class ProductFusion(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.project = _projection(PRODUCT_WIDTH, config)
+        self.dropout = Dropout(config.dropout, config.width)
         self.position_gain = nn.Parameter(torch.tensor(POSITION_GAIN))
         self.register_buffer("positions", sinusoids(MAX_PLACES, config.width), persistent=False)
 
-    def forward(self, t2: Float[Tensor, "B S 256"], t4: Float[Tensor, "B S 64"]) -> Float[Tensor, "B S D"]:
+    def forward(
+        self, t2: Float[Tensor, "B S 256"], t4: Float[Tensor, "B S 64"], draws: Int[Tensor, "B S"] | None = None
+    ) -> Float[Tensor, "B S D"]:
         """One vector a product. Raises ValueError beyond `layout.MAX_PLACES` places."""
         places = t2.shape[1]
         if places > MAX_PLACES:
             raise ValueError(f"a basket of {places} places is longer than MAX_PLACES {MAX_PLACES}: cut it")
-        products = self.project(torch.cat([t2, t4], dim=-1))
+        products = self.dropout(self.project(torch.cat([t2, t4], dim=-1)), draws)
         return products + self.position_gain * self.positions[:places]  # type: ignore[index]
 
 
@@ -64,6 +70,4 @@ def sinusoids(places: int, width: int) -> Float[Tensor, "places width"]:
 
 
 def _projection(width: int, config: ModelConfig) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Linear(width, config.width), nn.LayerNorm(config.width), nn.GELU(), nn.Dropout(config.dropout)
-    )
+    return nn.Sequential(nn.Linear(width, config.width), nn.LayerNorm(config.width), nn.GELU())

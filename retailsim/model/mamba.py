@@ -13,11 +13,12 @@ Departures, because a basket is a shuffled set and not a text:
 import math
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
 from retailsim.config import ModelConfig
+from retailsim.model.dropout import Dropout
 from retailsim.model.scan import scan
 
 STEP_RANGE = (1e-3, 1.0)  # of dt at the start, log-uniform over heads
@@ -95,8 +96,10 @@ class MambaLayer(nn.Module):
         super().__init__()
         self.norm = nn.RMSNorm(config.width, eps=1e-5)
         self.mixer = Mixer(config)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout, config.width)
 
-    def forward(self, x: Float[Tensor, "B L D"], is_padding: Bool[Tensor, "B L"]) -> Float[Tensor, "B L D"]:
+    def forward(
+        self, x: Float[Tensor, "B L D"], is_padding: Bool[Tensor, "B L"], draws: Int[Tensor, "B L"] | None = None
+    ) -> Float[Tensor, "B L D"]:
         """x plus its mixture."""
-        return x + self.dropout(self.mixer(self.norm(x), is_padding))
+        return x + self.dropout(self.mixer(self.norm(x), is_padding), draws)

@@ -14,6 +14,7 @@ from torch.utils.checkpoint import checkpoint
 
 from retailsim.config import ModelConfig
 from retailsim.model.decoder import DecoderLayer
+from retailsim.model.dropout import draws_at, number_uses
 from retailsim.model.fusion import ContextFusion, ProductFusion
 from retailsim.model.heads import ProductHead, TripHeads
 from retailsim.model.mamba import MambaLayer
@@ -53,6 +54,7 @@ class WorldModel(nn.Module):
         self.decoder = nn.ModuleList(DecoderLayer(config) for _ in range(config.decoder_layers))
         self.product_head = ProductHead(config, vocab_size)
         self.trip_heads = TripHeads(config)
+        number_uses(self)
         for module in self.modules():
             if isinstance(module, nn.Linear) and module.bias is not None:
                 nn.init.zeros_(module.bias)
@@ -66,51 +68,63 @@ class WorldModel(nn.Module):
         is_padding: Bool[Tensor, "B S"],
         places: Int[Tensor, " M"],
         gradient_checkpointing: bool = False,
+        draws: Int[Tensor, " B"] | None = None,
     ) -> WorldModelOutput:
         """Logits at the hidden `places` (flat, b·S + s) and for the trip.
 
+        `draws` choose each basket's dropout masks; None drops nothing.
         `gradient_checkpointing` computes each layer again in the backward pass instead of keeping its insides.
         """
         run = _checkpointed if gradient_checkpointing else _called
         is_padding_behind_context = nn.functional.pad(is_padding, (1, 0))  # [B, L]
-        sequence = self.fuse(tensors, is_padding)
-        memory = self._encode(sequence, is_padding_behind_context, run)
-        hidden, context = self._decode(sequence, memory, is_padding_behind_context, places, run)
+        by_place = None if draws is None else draws_at(draws, is_padding_behind_context.shape[1])
+        sequence = self.fuse(tensors, is_padding, by_place)
+        memory = self._encode(sequence, is_padding_behind_context, by_place, run)
+        hidden, context = self._decode(sequence, memory, is_padding_behind_context, by_place, places, run)
         return WorldModelOutput(self.product_head(hidden), self.trip_heads(context), hidden, context)
 
-    def fuse(self, tensors: SixTensors, is_padding: Bool[Tensor, "B S"]) -> Float[Tensor, "B L D"]:
+    def fuse(
+        self, tensors: SixTensors, is_padding: Bool[Tensor, "B S"], draws: Int[Tensor, "B L"] | None = None
+    ) -> Float[Tensor, "B L D"]:
         """The context at position 0, then the products; padding is zero whatever stood there.
 
         A departure from the document: the context is also added to every product, so that a hidden place knows who shops
         when and where from the first layer on (docs/decisions/0006-context-at-every-place.md).
         """
-        context = self.context_fusion(tensors.t1, tensors.t3, tensors.t5, tensors.t6)[:, None]
-        products = self.product_fusion(tensors.t2, tensors.t4) + context
+        of_context, of_products = (None, None) if draws is None else (draws[:, 0], draws[:, 1:])
+        context = self.context_fusion(tensors.t1, tensors.t3, tensors.t5, tensors.t6, of_context)[:, None]
+        products = self.product_fusion(tensors.t2, tensors.t4, of_products) + context
         return torch.cat([context, products.masked_fill(is_padding[..., None], 0.0)], dim=1)
 
     def encode(self, tensors: SixTensors, is_padding: Bool[Tensor, "B S"]) -> Float[Tensor, "B L D"]:
         """The encoder's output; position 0 is the state of the customer on this trip."""
-        return self._encode(self.fuse(tensors, is_padding), nn.functional.pad(is_padding, (1, 0)), _called)
+        return self._encode(self.fuse(tensors, is_padding), nn.functional.pad(is_padding, (1, 0)), None, _called)
 
     def set_product_prior(self, log_prior: Float[Tensor, " V"]) -> None:
         """See `ProductHead.set_prior`."""
         self.product_head.set_prior(log_prior)
 
-    def _encode(self, x: Tensor, is_padding: Tensor, run: Callable[..., Tensor]) -> Tensor:
+    def _encode(self, x: Tensor, is_padding: Tensor, draws: Tensor | None, run: Callable[..., Tensor]) -> Tensor:
         for layer in self.encoder:
-            x = run(layer, x, is_padding)
+            x = run(layer, x, is_padding, draws)
         return self.encoder_norm(x)
 
     def _decode(
-        self, x: Tensor, memory: Tensor, is_padding: Tensor, places: Tensor, run: Callable[..., Tensor]
+        self,
+        x: Tensor,
+        memory: Tensor,
+        is_padding: Tensor,
+        draws: Tensor | None,
+        places: Tensor,
+        run: Callable[..., Tensor],
     ) -> tuple[Tensor, Tensor]:
         """The decoder at the hidden places [M, D] and at position 0 [B, D]: its last layer works only there."""
         baskets, length = is_padding.shape
         starts = torch.arange(baskets, device=places.device) * length
         rows = torch.cat([starts, places + torch.div(places, length - 1, rounding_mode="floor") + 1])
         for layer in self.decoder[:-1]:
-            x = run(layer, x, memory, is_padding)
-        states = run(self.decoder[-1], x, memory, is_padding, rows)
+            x = run(layer, x, memory, is_padding, None, draws)
+        states = run(self.decoder[-1], x, memory, is_padding, rows, draws)
         return states[baskets:], states[:baskets]
 
 
@@ -128,9 +142,10 @@ def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, An
     return [{"params": decayed, "weight_decay": weight_decay}, {"params": kept, "weight_decay": 0.0}]
 
 
-def _called(layer: nn.Module, *inputs: Tensor) -> Tensor:
+def _called(layer: nn.Module, *inputs: Tensor | None) -> Tensor:
     return layer(*inputs)
 
 
-def _checkpointed(layer: nn.Module, *inputs: Tensor) -> Tensor:
-    return checkpoint(layer, *inputs, use_reentrant=False)
+def _checkpointed(layer: nn.Module, *inputs: Tensor | None) -> Tensor:
+    # nothing in a layer draws by chance, so no generator's state has to be kept
+    return checkpoint(layer, *inputs, use_reentrant=False, preserve_rng_state=False)

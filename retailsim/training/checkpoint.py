@@ -1,11 +1,14 @@
 """Checkpoints: written atomically, read without executing anything, complete or refused (SPEC C28).
 
-A checkpoint holds the configuration, the model's weights, the optimiser's state, the epoch, the best validation loss and
-the digest of the vocabulary, so that evaluation rebuilds the model without guessing.
+A checkpoint holds the configuration, the model's weights, the optimiser's state, the digest of the vocabulary, the number of
+threads, and how far the training had come (`progress.Progress`), so that evaluation rebuilds the model without guessing and
+a resumed run ends as if it had never stopped. Each part carries the checksum of its archive entry.
+epoch_N.pt follows epoch N; epoch_N_step_S.pt stands inside epoch N, after S steps.
 """
 
 import hashlib
 import pickle
+import re
 import struct
 import zipfile
 import zlib
@@ -18,8 +21,13 @@ from retailsim.errors import UserError
 from retailsim.storage import atomic
 from retailsim.vocab import Vocabulary
 
-FORMAT = 1
-FIELDS = ("format", "config", "model", "optimizer", "epoch", "best_val_loss", "vocabulary")
+FORMAT = 2
+FIELDS = (
+    "format", "config", "model", "optimizer", "vocabulary", "threads",
+    "epoch", "step", "sums", "best_val_loss", "reports",
+)  # fmt: skip
+PARTIAL = re.compile(r"epoch_(\d+)_step_(\d+)\.pt")  # inside an epoch
+KEPT = 2  # checkpoints inside epochs
 
 
 def vocabulary_digest(vocabulary: Vocabulary) -> dict[str, Any]:
@@ -59,6 +67,47 @@ def load(path: Path, vocabulary: Vocabulary) -> dict[str, Any]:
             f'train again with "python -m src.training.train"'
         )
     return state
+
+
+def prune(folder: Path, keep: int = KEPT) -> None:
+    """Delete all but the newest `keep` checkpoints inside epochs."""
+    partial = [path for path in folder.glob("epoch_*_step_*.pt") if PARTIAL.fullmatch(path.name)]
+    for path in sorted(partial, key=_age)[: max(len(partial) - keep, 0)]:
+        path.unlink()
+
+
+def find(resume: Path, vocabulary: Vocabulary) -> tuple[dict[str, Any] | None, Path, list[str]]:
+    """The state to go on from, where it was found, and a sentence on each damaged file that was passed over.
+
+    A folder stands for its newest whole checkpoint, None where it holds none. A damaged file stands for the newest whole one
+    of its folder that is no newer; a missing or foreign file raises a UserError.
+    """
+    passed: list[str] = []
+    if resume.is_dir():
+        candidates = _newest_first(resume)
+    else:
+        candidates = [resume]
+        if resume.exists() and not _is_whole(resume):
+            candidates += [path for path in _newest_first(resume.parent) if _age(path) < _age(resume)]
+    for path in candidates:
+        if path.exists() and not _is_whole(path):
+            passed.append(f"{path} is damaged")
+        else:
+            return load(path, vocabulary), path, passed
+    if passed and not resume.is_dir():
+        raise UserError(f"{resume} is damaged, and no whole checkpoint lies beside it: train anew without --resume")
+    return None, resume, passed
+
+
+def _newest_first(folder: Path) -> list[Path]:
+    names = (path for path in folder.glob("epoch_*.pt") if re.fullmatch(r"epoch_\d+(_step_\d+)?\.pt", path.name))
+    return sorted(names, key=_age, reverse=True)
+
+
+def _age(path: Path) -> tuple[int, int, int]:
+    """Later is greater: time of writing, then place in the training."""
+    epoch, *step = (int(number) for number in re.findall(r"\d+", path.name)) if PARTIAL.fullmatch(path.name) else (0,)
+    return path.stat().st_mtime_ns, epoch, step[0] if step else 0
 
 
 def _is_whole(path: Path) -> bool:

@@ -18,12 +18,13 @@ from retailsim.labels import TRIP_LABELS
 from retailsim.model.batch import Batch
 from retailsim.storage import connect
 from retailsim.tensor_preparation.t3_time import recency_row
-from retailsim.training.chance import shuffled, uniform
+from retailsim.training.chance import uniform
 from retailsim.vocab import MASK, SPECIAL_TOKENS
 
-BUCKET = 50  # batches whose baskets are sorted by length together, so that a batch pads little
 MASK_SHARE, RANDOM_SHARE = 0.8, 0.1  # of the chosen places; the rest is kept (SPEC C25)
-ORDER, CHOICE, REPLACEMENT, RANDOM_PRODUCT, TRIP = range(5)  # streams of chance, one per decision
+ORDER, CHOICE, REPLACEMENT, RANDOM_PRODUCT, TRIP, ANCHOR, PARTNER, DROPOUT = range(
+    8
+)  # streams of chance, one per decision
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ def make_batch(samples: Samples, rows: np.ndarray, masking: Masking) -> Batch:
         shown = np.where(is_chosen, MASK, products)
     else:
         rank = _rank_within(uniform(CHOICE, *key), basket, first)
-        is_chosen = rank < np.maximum(1, np.floor(masking.mask_prob * lengths + 0.5))[basket]
+        is_chosen = rank < masked_count(lengths, masking.mask_prob)[basket]
         shown = np.where(is_chosen, _replacement(key, products, masking.vocab_size), products)
     place = _rank_within(uniform(ORDER, *key), basket, first)
     width = int(lengths.max())
@@ -114,7 +115,8 @@ def make_batch(samples: Samples, rows: np.ndarray, masking: Masking) -> Batch:
     targets[basket, place] = np.where(is_chosen, products, 0)
     places = np.flatnonzero(targets)
     trip = samples.trip[rows]
-    hide_trip = uniform(TRIP, masking.seed, masking.epoch, number) < masking.hide_trip_prob
+    anchors, partners = pairs(samples, rows, masking)
+    hide_trip = hides_trip(number, masking)
     columns = {name: samples.columns[name][rows].astype(np.int64) for name in ("week", "day", "hour")}
     arrays = {
         "sample": number.astype(np.int64),
@@ -129,8 +131,35 @@ def make_batch(samples: Samples, rows: np.ndarray, masking: Masking) -> Batch:
         "places": places,
         "targets": targets.ravel()[places],
         "labels": trip,
+        "chance": (uniform(DROPOUT, masking.seed, masking.epoch, number) * 2**31).astype(np.int64),
+        "anchors": anchors,
+        "partners": partners,
+        "partner": np.arange(len(partners)),
     }
     return Batch(**{name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()})
+
+
+def masked_count(lengths: np.ndarray, mask_prob: float) -> np.ndarray:
+    """How many products of baskets of these lengths are hidden in training: int64 [n], at least one (SPEC C25)."""
+    return np.maximum(1, np.floor(mask_prob * lengths + 0.5)).astype(np.int64)
+
+
+def hides_trip(number: np.ndarray, masking: Masking) -> np.ndarray:
+    """Whether T6 of each basket `number` is hidden: bool [n]."""
+    return uniform(TRIP, masking.seed, masking.epoch, number) < masking.hide_trip_prob
+
+
+def pairs(samples: Samples, rows: np.ndarray, masking: Masking) -> tuple[np.ndarray, np.ndarray]:
+    """Two different products of each of the baskets `rows` that has two, by chance: vocabulary rows, each int64 [K].
+
+    Labels of the contrastive loss, hidden products among them: no input of the model.
+    """
+    rows = rows[samples.lengths[rows] >= 2]
+    length, key = samples.lengths[rows], (masking.seed, masking.epoch, samples.columns["sample"][rows])
+    first = (uniform(ANCHOR, *key) * length).astype(np.int64)
+    second = (first + 1 + (uniform(PARTNER, *key) * (length - 1)).astype(np.int64)) % length
+    start = samples.starts[rows]
+    return samples.products[start + first].astype(np.int64), samples.products[start + second].astype(np.int64)
 
 
 def _replacement(key: tuple, products: np.ndarray, vocab_size: int) -> np.ndarray:
@@ -146,15 +175,6 @@ def _rank_within(values: np.ndarray, basket: np.ndarray, first: np.ndarray) -> n
     rank = np.empty(len(order), dtype=np.int64)
     rank[order] = np.arange(len(order)) - first
     return rank
-
-
-def batch_rows(lengths: np.ndarray, batch_size: int, seed: int, epoch: int) -> list[np.ndarray]:
-    """Row numbers of each batch of a training epoch: shuffled, baskets of like length together, every basket once."""
-    order = shuffled(len(lengths), seed, epoch)
-    chunks = [order[i : i + BUCKET * batch_size] for i in range(0, len(order), BUCKET * batch_size)]
-    ordered = np.concatenate([chunk[np.argsort(lengths[chunk], kind="stable")] for chunk in chunks])
-    batches = [ordered[i : i + batch_size] for i in range(0, len(ordered), batch_size)]
-    return [batches[i] for i in shuffled(len(batches), seed, epoch)]
 
 
 def ordered_rows(lengths: np.ndarray, batch_size: int) -> list[np.ndarray]:

@@ -3,6 +3,7 @@
 Reads data/training/ and data/tensors/. Writes checkpoints/epoch_N.pt, best_model.pt, metrics.jsonl and tensorboard/.
 """
 
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,9 +18,16 @@ from retailsim.model.world_model import parameter_count
 from retailsim.reading import load_vocabulary
 from retailsim.training import checkpoint
 from retailsim.training.dataset import load_samples
-from retailsim.training.device import make_fabric
-from retailsim.training.loop import EpochReport, Run, fit
+from retailsim.training.device import make_fabric, set_threads
+from retailsim.training.loop import fit
+from retailsim.training.run import Run
+from retailsim.training.run_log import EpochReport
+from retailsim.training.stopping import Stopped
 from retailsim.training.tables import load_tables
+from retailsim.vocab import Vocabulary
+
+EXIT_CODE = {signal.SIGTERM: 0, signal.SIGINT: 130}  # of a training that was asked to stop and has saved
+PRECISIONS = {"32-true": "float32", "bf16-mixed": "bfloat16"}
 
 
 def train(
@@ -34,11 +42,15 @@ def train(
     preset: Literal["tiny", "small", "full"] = "full",
     resume: Path | None = None,
     gradient_checkpointing: bool = False,
+    checkpoint_every: int = 0,
+    accumulate: int = 1,
     num_workers: int = 0,
+    threads: int | None = None,
+    precision: Literal["auto", "32", "bf16"] = "auto",
     device: Literal["auto", "cuda", "mps", "cpu"] = "auto",
     data_dir: Path = Path("data"),
     checkpoint_dir: Path = Path("checkpoints"),
-) -> None:
+) -> int:
     """Train the world model; what is left out is the preset's (full: the founding document's).
 
     Args:
@@ -51,37 +63,69 @@ def train(
         max_grad_norm: largest norm of the gradient; longer ones are shortened (1.0).
         seed: seed of weights, masks, order and dropout (0).
         preset: size of the model: tiny (seconds), small (laptop), full (the document's).
-        resume: go on after this checkpoint, with its configuration.
+        resume: go on from this checkpoint, or from the newest whole one of a folder, with its configuration; auto: the newest of --checkpoint-dir, and anew where it holds none.
         gradient_checkpointing: recompute activations in the backward pass: less memory, more time.
+        checkpoint_every: steps between checkpoints inside an epoch; 0 saves at its end only.
+        accumulate: compute each step in this many pieces: less memory, the same result but for rounding.
         num_workers: processes that make batches ahead.
+        threads: threads that compute (OMP_NUM_THREADS, else this process's cores; resumed: as before).
+        precision: auto takes bf16 where the device has instructions for it, else 32 bits.
         device: auto takes CUDA, then MPS, then the CPU.
         data_dir: root of what the earlier stages wrote.
         checkpoint_dir: where checkpoints, metrics and TensorBoard files go.
     """
     vocabulary = load_vocabulary(data_dir)
-    resumed = checkpoint.load(resume, vocabulary) if resume else None
+    resumed = go_on_from(resume, checkpoint_dir, vocabulary) if resume else None
     given = {
         "epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate, "warmup_epochs": warmup_epochs,
         "finetune_epochs": finetune_epochs, "mask_prob": mask_prob, "max_grad_norm": max_grad_norm, "seed": seed,
     }  # fmt: skip
     config = configure(preset, resumed, given)
-    fabric = make_fabric(device)
+    threads = set_threads(threads or (resumed["threads"] if resumed else None))
+    fabric = make_fabric(device, precision)
+    console.out.quiet = not fabric.is_global_zero
     samples = {split: load_samples(data_dir, split) for split in ("train", "val")}
-    run = Run(checkpoint_dir, fabric, num_workers, gradient_checkpointing)
+    run = Run(checkpoint_dir, fabric, num_workers, gradient_checkpointing, accumulate, checkpoint_every, threads)
     console.out.print(
-        f"{config.preset} preset on {fabric.device}: {len(samples['train']):,} training baskets, "
+        f"{config.preset} preset on {where(run)}: {len(samples['train']):,} training baskets, "
         f"{len(samples['val']):,} validation baskets, vocabulary {vocabulary.size:,}"
     )
     with console.progress("batches", transient=True) as bar:
+        bar.disable = not fabric.is_global_zero
         task = bar.add_task("", total=None, rate="–")
-        model = fit(
-            config, load_tables(data_dir), vocabulary, samples["train"], samples["val"], run, resumed,
-            lambda epoch, done, total: show_batch(bar, task, config, epoch, done, total),
-            lambda report: show_epoch(report, config.train.epochs),
-        )  # fmt: skip
+        try:
+            model = fit(
+                config, load_tables(data_dir), vocabulary, samples["train"], samples["val"], run, resumed,
+                lambda epoch, done, total: show_batch(bar, task, config, epoch, done, total),
+                lambda report: show_epoch(report, config.train.epochs),
+            )  # fmt: skip
+        except Stopped as stopped:
+            console.out.print(f"{stopped}: saved; the same command with --resume {checkpoint_dir} goes on from here")
+            return EXIT_CODE[stopped.signal]
     console.out.print(
         f"Training complete! {parameter_count(model):,} parameters. Best model: {checkpoint_dir / 'best_model.pt'}"
     )
+    return 0
+
+
+def go_on_from(resume: Path, checkpoint_dir: Path, vocabulary: Vocabulary) -> dict | None:
+    """The state that --resume names, None where it is "auto" and there is none; says which file it is."""
+    is_auto = resume == Path("auto") and not resume.exists()
+    state, path, passed = checkpoint.find(checkpoint_dir if is_auto else resume, vocabulary)
+    for sentence in passed:
+        console.out.print(sentence)
+    if state is None and not is_auto:
+        raise UserError(f"--resume {resume}: no whole checkpoint lies there: train anew without --resume")
+    console.out.print(f"going on from {path}" if state else f"no whole checkpoint in {checkpoint_dir}: starting anew")
+    return state
+
+
+def where(run: Run) -> str:
+    """Device, processes, precision and threads of a run."""
+    fabric = run.fabric
+    processes = f"{fabric.world_size} × " if fabric.world_size > 1 else ""
+    threads = f", {run.threads} thread{'s' * (run.threads > 1)}" if fabric.device.type == "cpu" else ""
+    return f"{processes}{fabric.device} ({PRECISIONS[fabric._precision.precision]}{threads})"
 
 
 def configure(preset: str, resumed: dict | None, given: dict) -> Config:
@@ -107,9 +151,12 @@ def configure(preset: str, resumed: dict | None, given: dict) -> Config:
 
 
 def show_batch(bar: console.Progress, task: TaskID, config: Config, epoch: int, done: int, total: int) -> None:
-    """Move the bar of the epoch."""
-    if done == 1:
-        bar.reset(task, total=total, description=f"epoch {epoch}/{config.train.epochs}", rate="–")
+    """Move the bar of the epoch, 200 times at most."""
+    description = f"epoch {epoch}/{config.train.epochs}"
+    if bar.tasks[0].description != description:
+        bar.reset(task, total=total, description=description, rate="–")
+    if done % (total // 200 + 1) and done < total:
+        return
     speed = bar.tasks[0].speed
     bar.update(task, completed=done, rate=f"{speed:.1f}" if speed else "–")
 

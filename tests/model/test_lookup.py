@@ -40,7 +40,9 @@ def basket(ids, paid, **changes):
     codes = torch.tensor([[1, 0, -1, 2]])
     rows |= {"trip": codes, "labels": codes, "hide_trip": torch.tensor([changes.get("hide_trip", False)])}
     places = {"places": torch.tensor([len(ids) - 1]), "targets": torch.tensor([TEA])}
-    return Batch(**rows, **places, ids=torch.tensor([ids]), paid=torch.tensor([paid]))
+    nothing = torch.zeros(0, dtype=torch.int64)
+    pairs = {"anchors": nothing, "partners": nothing, "partner": nothing, "chance": torch.tensor([0])}
+    return Batch(**rows, **places, **pairs, ids=torch.tensor([ids]), paid=torch.tensor([paid]))
 
 
 def test_shapes_are_those_of_the_table(lookup):  # C12

@@ -30,7 +30,8 @@ def baskets(lengths: list[int], seed: int = 0) -> tuple[SixTensors, Tensor]:
 
 def loss_of(model: WorldModel, checkpointing: bool = False) -> Tensor:
     tensors, is_padding = baskets([3, 5])
-    output = model(tensors, is_padding, torch.tensor([1, 5, 9]), gradient_checkpointing=checkpointing)
+    places, draws = torch.tensor([1, 5, 9]), torch.tensor([7, 900])
+    output = model(tensors, is_padding, places, gradient_checkpointing=checkpointing, draws=draws)
     trip = sum(cross_entropy(t, torch.tensor([0, 3])) for t in output.trip_logits.values())
     return cross_entropy(output.product_logits, torch.tensor([4, 8, 15])) + trip
 
@@ -111,9 +112,7 @@ def test_checkpointing_changes_no_gradient():
     model = world_model().train()
     gradients = []
     for checkpointing in (False, True):
-        with torch.random.fork_rng():
-            torch.manual_seed(1)
-            gradients.append(torch.autograd.grad(loss_of(model, checkpointing), list(model.parameters())))
+        gradients.append(torch.autograd.grad(loss_of(model, checkpointing), list(model.parameters())))
     for plain, again in zip(*gradients, strict=True):
         assert torch.equal(plain, again)
 
@@ -154,9 +153,6 @@ def test_bf16_autocast_is_close_and_finite():
 
 def test_a_tiny_model_learns_eight_baskets_by_heart():
     model = world_model().train()
-    for module in model.modules():
-        if isinstance(module, torch.nn.Dropout):
-            module.p = 0.0
     tensors, is_padding = baskets([2, 3, 4, 5, 6, 2, 3, 4])
     places = torch.arange(8) * 6 + 1
     targets = torch.tensor([4, 39, 7, 21, 4, 12, 30, 18])

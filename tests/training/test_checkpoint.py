@@ -10,6 +10,7 @@ import torch
 from retailsim.config import PRESETS, Config
 from retailsim.errors import UserError
 from retailsim.training import checkpoint
+from retailsim.training.progress import Progress
 from retailsim.vocab import Vocabulary
 
 VOCABULARY = Vocabulary(["P1", "P2"], late=["P3"])
@@ -27,8 +28,8 @@ def state(vocabulary=VOCABULARY):
         "config": PRESETS["tiny"].to_json(),
         "model": model.state_dict(),
         "optimizer": optimizer.state_dict(),
-        "epoch": 3,
-        "best_val_loss": 5.25,
+        "threads": 1,
+        **Progress(epoch=3, best_val_loss=5.25).state(),
         "vocabulary": checkpoint.vocabulary_digest(vocabulary),
     }
 

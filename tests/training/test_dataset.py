@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from retailsim.training.dataset import Masking, batch_rows, load_batches, make_batch, ordered_rows
+from retailsim.training.dataset import Masking, load_batches, make_batch, ordered_rows
+from retailsim.training.steps import batch_rows
 from retailsim.vocab import MASK, PAD
 from tests.small_world import SPECIALS, VOCAB_SIZE, make_samples
 

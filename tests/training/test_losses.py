@@ -47,7 +47,12 @@ def test_no_hidden_product_costs_nothing():
 def contrastive(anchors, partners, anchor_ids, partner_ids, temperature=0.5):
     as_float, as_ids = (lambda x: torch.tensor(x, dtype=torch.float32)), torch.tensor
     return contrastive_loss(
-        as_float(anchors), as_float(partners), as_ids(anchor_ids), as_ids(partner_ids), temperature
+        as_float(anchors),
+        as_float(partners),
+        as_ids(anchor_ids),
+        as_ids(partner_ids),
+        torch.arange(len(anchors)),
+        temperature,
     ).item()
 
 
@@ -75,7 +80,8 @@ def test_the_same_product_is_no_negative():
 def test_one_basket_or_none_costs_nothing():
     assert contrastive([[1, 0]], [[0, 1]], [3], [4]) == 0
     empty = torch.zeros(0, 2, requires_grad=True)
-    contrastive_loss(empty, empty, torch.zeros(0, dtype=torch.long), torch.zeros(0, dtype=torch.long), 0.1).backward()
+    none = torch.zeros(0, dtype=torch.long)
+    contrastive_loss(empty, empty, none, none, none, 0.1).backward()
 
 
 def trip_logits(rows):

@@ -9,12 +9,10 @@ import torch
 
 from retailsim.config import TrainConfig
 from retailsim.labels import TRIP_LABELS
-from retailsim.model.batch import Batch
 from retailsim.training.dataset import Masking, make_batch
 from retailsim.training.losses import total_loss
-from retailsim.training.objective import loss_parts, partner_ids
+from retailsim.training.objective import loss_parts
 from retailsim.training.schedule import phase_at
-from retailsim.vocab import MASK, PAD
 from tests.small_world import VOCAB_SIZE, make_model, make_samples, make_tables
 
 
@@ -23,22 +21,6 @@ def batch():
     samples = make_samples(np.array([1, 2, 5, 8, 12, 12]))
     samples.products[samples.products >= VOCAB_SIZE] = 3  # late products are never targets of training
     return make_batch(samples, np.arange(6), Masking(VOCAB_SIZE, hide_trip_prob=0.5, seed=1))
-
-
-def test_partners_are_the_first_two_visible_products(batch):
-    ids = torch.tensor(
-        [
-            [7, MASK, 8, 9],  # hidden place in between
-            [MASK, 5, PAD, PAD],  # one visible: no pair
-            [6, 5, 4, PAD],  # the first place is hidden though it shows a product (kept or replaced)
-            [MASK, PAD, PAD, PAD],
-            [3, 4, MASK, PAD],
-        ]
-    )
-    five = {name: value[:5] for name, value in vars(batch).items()}
-    five |= {"ids": ids, "paid": torch.full((5, 4), torch.nan), "places": torch.tensor([1, 4, 8, 12, 18])}
-    anchors, partners = partner_ids(Batch(**five))
-    assert (anchors.tolist(), partners.tolist()) == ([7, 5, 3], [8, 4, 4])
 
 
 def test_parts_follow_the_phase(batch):

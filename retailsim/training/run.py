@@ -1,0 +1,91 @@
+"""A training under way: where it runs, what it works on, and how it is saved."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+
+from retailsim.config import Config
+from retailsim.model.basket_model import BasketModel
+from retailsim.model.lookup import Tables
+from retailsim.model.world_model import parameter_groups
+from retailsim.training import checkpoint
+from retailsim.training.dataset import Samples
+from retailsim.training.progress import Progress
+from retailsim.training.steps import Share
+from retailsim.training.validation import log_prior
+from retailsim.vocab import Vocabulary
+
+
+@dataclass(frozen=True)
+class Run:
+    """Where and how a training runs; nothing here changes its result but the device's rounding."""
+
+    checkpoint_dir: Path
+    fabric: Fabric
+    num_workers: int = 0
+    gradient_checkpointing: bool = False
+    pieces: int = 1  # in which every process computes its part of a step
+    checkpoint_every: int = 0  # steps between checkpoints inside an epoch; 0: none
+    threads: int = 1
+
+    @property
+    def share(self) -> Share:
+        """What this process computes of every step."""
+        return Share(self.fabric.global_rank, self.fabric.world_size, self.pieces)
+
+
+@dataclass
+class Training:
+    """What the loop works on."""
+
+    config: Config
+    vocabulary: Vocabulary
+    run: Run
+    model: BasketModel
+    forward: Any  # the model as the device runs it
+    optimizer: Any
+    progress: Progress
+
+    def save(self, name: str) -> Path:
+        """Write a checkpoint of this name, by the first process."""
+        path = self.run.checkpoint_dir / name
+        if self.run.fabric.is_global_zero:
+            state = {
+                "format": checkpoint.FORMAT,
+                "config": self.config.to_json(),
+                "model": self.model.state_dict(),
+                "optimizer": self.optimizer.optimizer.state_dict(),
+                "vocabulary": checkpoint.vocabulary_digest(self.vocabulary),
+                "threads": self.run.threads,
+                **self.progress.state(),
+            }
+            checkpoint.save(path, state)
+        return path
+
+    def save_inside_epoch(self) -> Path:
+        """Write a checkpoint of the epoch in work and forget the oldest such."""
+        path = self.save(f"epoch_{self.progress.epoch + 1}_step_{self.progress.step}.pt")
+        if self.run.fabric.is_global_zero:
+            checkpoint.prune(self.run.checkpoint_dir)
+        return path
+
+
+def prepare(
+    config: Config, tables: Tables, vocabulary: Vocabulary, train: Samples, run: Run, resumed: dict[str, Any] | None
+) -> Training:
+    """Model and optimiser on their device, as they start or as `resumed` left them."""
+    torch.manual_seed(config.train.seed)
+    model = BasketModel(config.model, tables, vocabulary.size, run.gradient_checkpointing)
+    model.world.set_product_prior(log_prior(train, vocabulary.size))
+    groups = parameter_groups(model, config.train.weight_decay)
+    optimizer = torch.optim.AdamW(groups, lr=config.train.learning_rate, fused=True)
+    if resumed:
+        model.load_state_dict(resumed["model"], strict=True)
+    forward, wrapped = run.fabric.setup(model, optimizer)
+    if resumed:  # on the device by now: the state goes where the weights are
+        optimizer.load_state_dict(resumed["optimizer"])
+    progress = Progress.of(resumed) if resumed else Progress()
+    return Training(config, vocabulary, run, model, forward, wrapped, progress)
