@@ -17,17 +17,24 @@ from retailsim.training.steps import Step
 
 
 def backward(training: Training, step: Step, phase: Phase) -> Float[Tensor, " parts"]:
-    """Add the gradient of this process's part of the step; the losses, `total` first, then those of the phase in order."""
+    """Leave the gradient of the whole step; this process's losses, `total` first, then those of the phase in order."""
     fabric = training.run.fabric
     losses = torch.zeros(1 + len(phase.weights), device=fabric.device)
-    for i, piece in enumerate(step.pieces, start=1):
-        is_more = i < len(step.pieces) and fabric.world_size > 1
-        with fabric.no_backward_sync(training.forward, enabled=is_more):
-            parts = piece_losses(training, piece.to(fabric.device), phase, step.totals)
-            # the processes' gradients are averaged, and their losses are to be added
-            fabric.backward(parts["total"] * fabric.world_size)
+    for piece in step.pieces:
+        parts = piece_losses(training, piece.to(fabric.device), phase, step.totals)
+        fabric.backward(parts["total"])
         losses += torch.stack([part.detach() for part in parts.values()])
+    if fabric.world_size > 1:
+        add_up([p.grad for p in training.model.parameters() if p.grad is not None])
     return losses
+
+
+def add_up(gradients: list[Tensor]) -> None:
+    """Add the gradients of all processes, which have one for the same parameters, in one exchange."""
+    flat = torch.cat([gradient.flatten() for gradient in gradients])
+    torch.distributed.all_reduce(flat)
+    pieces = flat.split([gradient.numel() for gradient in gradients])
+    torch._foreach_copy_(gradients, [piece.view(g.shape) for piece, g in zip(pieces, gradients, strict=True)])
 
 
 def piece_losses(
