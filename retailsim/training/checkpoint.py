@@ -7,9 +7,11 @@ epoch_N.pt follows epoch N; epoch_N_step_S.pt stands inside epoch N, after S ste
 """
 
 import hashlib
+import io
 import pickle
 import re
 import struct
+import sys
 import zipfile
 import zlib
 from pathlib import Path
@@ -39,9 +41,12 @@ def vocabulary_digest(vocabulary: Vocabulary) -> dict[str, Any]:
 def save(path: Path, state: dict[str, Any]) -> None:
     """Write `state`, whose keys are FIELDS, to `path`."""
     assert set(state) == set(FIELDS), set(state) ^ set(FIELDS)
-    # Given a path, torch.save would write its name, here with the number of the process, into the file (C40).
+    # Given a path, torch.save would write its name, here with the number of the process, into the file (C40); given a file,
+    # it hides a full disk behind an error of its own.
+    buffer = io.BytesIO()
+    torch.save(_plain(state), buffer)
     with atomic(path) as temporary, open(temporary, "wb") as file:
-        torch.save(state, file)
+        file.write(buffer.getbuffer())
 
 
 def load(path: Path, vocabulary: Vocabulary) -> dict[str, Any]:
@@ -69,6 +74,26 @@ def load(path: Path, vocabulary: Vocabulary) -> dict[str, Any]:
     return state
 
 
+def _plain(value: Any) -> Any:
+    """`value` with containers of its own and every string once: pickle writes equal objects and the same object differently."""
+    if isinstance(value, dict):
+        return {_plain(key): _plain(part) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(_plain(part) for part in value)
+    return sys.intern(value) if isinstance(value, str) else value
+
+
+def tidy(folder: Path) -> None:
+    """Delete what a killed process left half-written in `folder`."""
+    for path in folder.glob(".*.tmp"):
+        path.unlink()
+
+
+def newest(folder: Path) -> Path | None:
+    """The newest checkpoint of an epoch, or inside one, that is whole."""
+    return next((path for path in _newest_first(folder) if _is_whole(path)), None)
+
+
 def prune(folder: Path, keep: int = KEPT) -> None:
     """Delete all but the newest `keep` checkpoints inside epochs."""
     partial = [path for path in folder.glob("epoch_*_step_*.pt") if PARTIAL.fullmatch(path.name)]
@@ -77,26 +102,27 @@ def prune(folder: Path, keep: int = KEPT) -> None:
 
 
 def find(resume: Path, vocabulary: Vocabulary) -> tuple[dict[str, Any] | None, Path, list[str]]:
-    """The state to go on from, where it was found, and a sentence on each damaged file that was passed over.
+    """The state to go on from, where it was found, and a sentence on each file that was passed over.
 
-    A folder stands for its newest whole checkpoint, None where it holds none. A damaged file stands for the newest whole one
-    of its folder that is no newer; a missing or foreign file raises a UserError.
+    A folder stands for its newest checkpoint that is whole and fits the vocabulary; None where it holds no checkpoint at all.
+    A damaged file stands for the newest such one beside it that is older. A UserError where there is none, or where a file is
+    named that is missing or foreign.
     """
-    passed: list[str] = []
     if resume.is_dir():
         candidates = _newest_first(resume)
     else:
         candidates = [resume]
         if resume.exists() and not _is_whole(resume):
             candidates += [path for path in _newest_first(resume.parent) if _age(path) < _age(resume)]
+    refusals: list[str] = []
     for path in candidates:
-        if path.exists() and not _is_whole(path):
-            passed.append(f"{path} is damaged")
-        else:
-            return load(path, vocabulary), path, passed
-    if passed and not resume.is_dir():
-        raise UserError(f"{resume} is damaged, and no whole checkpoint lies beside it: train anew without --resume")
-    return None, resume, passed
+        try:
+            return load(path, vocabulary), path, refusals
+        except UserError as refusal:
+            refusals.append(str(refusal))
+    if refusals:
+        raise UserError(refusals[0])
+    return None, resume, refusals
 
 
 def _newest_first(folder: Path) -> list[Path]:
@@ -104,10 +130,9 @@ def _newest_first(folder: Path) -> list[Path]:
     return sorted(names, key=_age, reverse=True)
 
 
-def _age(path: Path) -> tuple[int, int, int]:
-    """Later is greater: time of writing, then place in the training."""
-    epoch, *step = (int(number) for number in re.findall(r"\d+", path.name)) if PARTIAL.fullmatch(path.name) else (0,)
-    return path.stat().st_mtime_ns, epoch, step[0] if step else 0
+def _age(path: Path) -> int:
+    """Greater is younger. By time, not by name: an earlier, longer run in the same folder may have left its last epochs."""
+    return path.stat().st_mtime_ns
 
 
 def _is_whole(path: Path) -> bool:

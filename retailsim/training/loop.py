@@ -52,6 +52,8 @@ def fit(
     fabric = run.fabric
     training = prepare(config, tables, vocabulary, train, run, resumed)
     progress = training.progress
+    if fabric.is_global_zero:
+        checkpoint.tidy(run.checkpoint_dir)
     log = RunLog(run.checkpoint_dir, progress.reports) if fabric.is_global_zero else None
     with StopWish(fabric) as wish:
         try:

@@ -8,6 +8,7 @@ import torch
 from lightning_fabric import Fabric
 
 from retailsim.config import Config
+from retailsim.errors import UserError
 from retailsim.model.basket_model import BasketModel
 from retailsim.model.lookup import Tables
 from retailsim.model.world_model import parameter_groups
@@ -62,7 +63,15 @@ class Training:
                 "threads": self.run.threads,
                 **self.progress.state(),
             }
-            checkpoint.save(path, state)
+            try:
+                checkpoint.save(path, state)
+            except OSError as error:
+                kept = checkpoint.newest(self.run.checkpoint_dir)
+                last = f"{kept} is whole" if kept else "no checkpoint was written before"
+                raise UserError(
+                    f"{path} could not be written ({error.strerror}), {last}: make room, then go on with "
+                    f"--resume {self.run.checkpoint_dir}"
+                ) from error
         return path
 
     def save_inside_epoch(self) -> Path:

@@ -111,8 +111,8 @@ def train(
 def go_on_from(resume: Path, checkpoint_dir: Path, vocabulary: Vocabulary) -> dict | None:
     """The state that --resume names, None where it is "auto" and there is none; says which file it is."""
     is_auto = resume == Path("auto") and not resume.exists()
-    state, path, passed = checkpoint.find(checkpoint_dir if is_auto else resume, vocabulary)
-    for sentence in passed:
+    state, path, refusals = checkpoint.find(checkpoint_dir if is_auto else resume, vocabulary)
+    for sentence in refusals:
         console.out.print(sentence)
     if state is None and not is_auto:
         raise UserError(f"--resume {resume}: no whole checkpoint lies there: train anew without --resume")

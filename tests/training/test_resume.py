@@ -1,0 +1,182 @@
+"""C28, C29: however a training ends, what is resumed ends with the same bytes as one that was never stopped."""
+
+import errno
+import multiprocessing
+import os
+import random
+import resource
+import shutil
+import signal
+import time
+
+import pytest
+import torch
+
+from retailsim.errors import UserError
+from retailsim.training import checkpoint
+from retailsim.training.run_log import RunLog
+from retailsim.training.stopping import Stopped
+from tests.training.small_training import STEPS, end_of, small_vocabulary, train_or_go_on, train_small
+
+KILLS = 50
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """What an uninterrupted training leaves, and its folder."""
+    folder = tmp_path_factory.mktemp("whole")
+    train_small(folder, checkpoint_every=2)
+    return end_of(folder), folder
+
+
+def test_an_uninterrupted_training_leaves_epochs_best_and_log(whole):
+    end, _ = whole
+    assert set(end["files"]) == {"epoch_1.pt", "epoch_2.pt", "epoch_3.pt", "best_model.pt", "metrics.jsonl"}
+    assert [step for step, _ in end["scalars"]["val/loss"]] == [1, 2, 3]
+
+
+class PowerCut(BaseException):
+    """The process ends here."""
+
+
+@pytest.mark.parametrize("renames", [2, 4, 5, 6])  # inside epoch 1, its best model, its end, its line
+def test_a_cut_before_any_rename_loses_nothing(whole, tmp_path, monkeypatch, renames):
+    """Every file is renamed into place: cut before the 1st, 2nd, … of them, then go on."""
+    replace, left = os.replace, [renames]
+
+    def replace_or_die(source, target):
+        left[0] -= 1
+        if left[0] == 0:
+            raise PowerCut
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", replace_or_die)
+    with pytest.raises(PowerCut):
+        train_small(tmp_path, checkpoint_every=2)
+    train_small(tmp_path, tmp_path, checkpoint_every=2)
+    assert end_of(tmp_path) == whole[0]
+
+
+@pytest.mark.parametrize("number, at", [(signal.SIGTERM, STEPS + 1), (signal.SIGINT, 2 * STEPS)])
+def test_a_signal_saves_at_the_next_step(whole, tmp_path, number, at):
+    calls = []
+
+    def ask_to_stop(epoch, done, total):
+        calls.append((epoch, done))
+        if len(calls) == at:
+            os.kill(os.getpid(), number)
+
+    with pytest.raises(Stopped) as stopped:
+        train_small(tmp_path, on_batch=ask_to_stop)
+    assert stopped.value.signal == number and len(calls) == at
+    epoch, done = calls[-1]
+    state, path, refusals = checkpoint.find(tmp_path, small_vocabulary())
+    assert (state["epoch"], state["step"], refusals) == (epoch - 1, done, [])
+    assert path.name == f"epoch_{epoch}_step_{done}.pt"
+    train_small(tmp_path, path)
+    assert end_of(tmp_path) == whole[0]
+    assert signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler)
+
+
+def test_checkpoints_inside_an_epoch_are_the_newest_two(tmp_path):
+    seen = []
+    train_small(
+        tmp_path,
+        checkpoint_every=1,
+        on_epoch=lambda report: seen.append(sorted(p.name for p in tmp_path.glob("*step*"))),
+    )
+    assert seen == [[f"epoch_{epoch}_step_{step}.pt" for step in (STEPS - 1, STEPS)] for epoch in (1, 2, 3)]
+    assert not list(tmp_path.glob("*step*"))
+
+
+def test_a_torn_checkpoint_stands_for_the_one_before(whole, tmp_path):  # C29
+    for name in ("epoch_1.pt", "epoch_2.pt"):
+        shutil.copy2(whole[1] / name, tmp_path)
+    newest = tmp_path / "epoch_2.pt"
+    newest.write_bytes(newest.read_bytes()[:-1000])
+    for named in (newest, tmp_path):
+        state, path, (refusal,) = checkpoint.find(named, small_vocabulary())
+        assert (path.name, state["epoch"]) == ("epoch_1.pt", 1) and f"{newest} is damaged" in refusal
+    train_small(tmp_path, newest)
+    assert end_of(tmp_path) == whole[0]
+
+
+def test_a_foreign_checkpoint_is_passed_over_in_a_folder_and_refused_by_name(whole, tmp_path):
+    shutil.copy2(whole[1] / "epoch_1.pt", tmp_path)
+    torch.save({"weights": torch.ones(3)}, tmp_path / "epoch_7.pt")
+    state, path, (refusal,) = checkpoint.find(tmp_path, small_vocabulary())
+    assert path.name == "epoch_1.pt" and f"{tmp_path / 'epoch_7.pt'} is no checkpoint" in refusal
+    with pytest.raises(UserError, match="epoch_7.pt is no checkpoint"):
+        checkpoint.find(tmp_path / "epoch_7.pt", small_vocabulary())
+    (tmp_path / "epoch_1.pt").unlink()
+    with pytest.raises(UserError, match="epoch_7.pt is no checkpoint"):
+        checkpoint.find(tmp_path, small_vocabulary())
+
+
+def test_an_empty_folder_holds_nothing_to_go_on_from(tmp_path):
+    assert checkpoint.find(tmp_path, small_vocabulary()) == (None, tmp_path, [])
+
+
+def test_a_full_disk_keeps_the_last_checkpoint_and_says_so(whole, tmp_path):
+    """Files may not grow beyond 100 kB after the first epoch."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        with pytest.raises(UserError) as refusal:
+            train_small(tmp_path, on_epoch=lambda report: resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard)))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert f"could not be written ({os.strerror(errno.EFBIG)})" in str(refusal.value)
+    assert f"{tmp_path / 'epoch_1.pt'} is whole" in str(refusal.value) and f"--resume {tmp_path}" in str(refusal.value)
+    assert not list(tmp_path.glob(".*.tmp"))
+    train_small(tmp_path, tmp_path)
+    assert end_of(tmp_path) == whole[0]
+
+
+def test_a_new_run_replaces_the_log_of_an_old_one(whole, tmp_path):
+    shutil.copytree(whole[1], tmp_path, dirs_exist_ok=True)
+    RunLog(tmp_path, []).close()
+    end = end_of(tmp_path)
+    assert (tmp_path / "metrics.jsonl").read_text() == "" and end["scalars"] == {}
+    assert len(list((tmp_path / "tensorboard").iterdir())) == 1
+
+
+@pytest.mark.slow
+def test_fifty_kills_at_random_moments_end_bit_identical(tmp_path):  # C29
+    """Fifty trainings, each killed once by SIGKILL at a random moment and gone on with, in processes of their own."""
+    processes = multiprocessing.get_context(
+        "forkserver"
+    )  # a process that has imported everything makes the others at once
+    processes.set_forkserver_preload(["tests.training.small_training"])
+
+    def start(folder):
+        process = processes.Process(target=train_or_go_on, args=(folder, 1))
+        process.start()
+        return process
+
+    def run_to_the_end(folder):
+        began = time.monotonic()
+        process = start(folder)
+        process.join(120)
+        assert process.exitcode == 0
+        return time.monotonic() - began
+
+    run_to_the_end(tmp_path / "warm")
+    seconds = run_to_the_end(tmp_path / "whole")
+    whole, moments, killed = end_of(tmp_path / "whole"), random.Random(0), 0
+    places = set()
+    while killed < KILLS:
+        folder = tmp_path / f"killed_{killed}"
+        process = start(folder)
+        process.join(moments.uniform(0, seconds))
+        if process.exitcode is not None:
+            shutil.rmtree(folder)  # it had ended already
+            continue
+        process.kill()
+        process.join()
+        assert process.exitcode == -signal.SIGKILL
+        killed += 1
+        places.add(frozenset(path.name for path in folder.glob("*.pt")) if folder.exists() else None)
+        run_to_the_end(folder)
+        assert end_of(folder) == whole, f"kill {killed}"
+        shutil.rmtree(folder)
+    assert len(places) > 8, "the kills fell into the same moment"
