@@ -8,7 +8,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from retailsim.errors import UserError
-from retailsim.model.basket_model import BasketModel
 from retailsim.model.batch import Batch
 from retailsim.storage import atomic
 
@@ -43,7 +42,7 @@ class Guard:
         return int(self.good) if self.is_bad.item() else None
 
 
-def first_nonfinite(model: BasketModel, run_backward: Any) -> str | None:
+def first_nonfinite(model: torch.nn.Module, run_backward: Any) -> str | None:
     """The first tensor that is not finite when `run_backward` computes a batch; None where all are.
 
     Args:
