@@ -56,12 +56,14 @@ QUARANTINE = Table(
     "one row per raw row that could not be used",
     {
         "file": ("string", "name of the raw file"),
-        **{
-            name: TRANSACTIONS.columns[name]
-            for name in ("basket_id", "product_id", "customer_id", "store_id", "date", "hour", "quantity", "spend")
-        },
+        "row": (
+            "int64",
+            "row in the file, from 1; its line in a CSV is row + 1, if no value before it holds a line break",
+        ),
         "column": ("string", "raw name of the column at fault"),
+        "value": ("string", "what stood there; null: nothing"),
         "reason": ("string", "what is wrong with it"),
+        **{name: TRANSACTIONS.columns[name] for name in ("basket_id", "product_id", "customer_id", "store_id")},
     },
 )
 CALENDAR = Record("processed/calendar.json", PIPELINE, "first Monday, last week and split weeks (weeks.Calendar)")

@@ -28,8 +28,8 @@ from retailsim.errors import UserError
 from retailsim.manifest import Manifest
 from retailsim.sources.read import read_transactions, source_files
 from retailsim.sources.sample import sample_customers
-from retailsim.sources.schema import typed
-from retailsim.sources.validate import refuse_unparsable, with_reasons
+from retailsim.sources.stored import stored_rows
+from retailsim.sources.validate import judge, usable_account
 from retailsim.storage import connect
 from retailsim.weeks import Calendar
 
@@ -89,47 +89,27 @@ def run_pipeline(
 def prepare_transactions(source: Path, nrows: int | None, root: Path, train_end: int, val_end: int) -> None:
     """Read, check, sample and write the transactions; print the account of rows."""
     engine = connect()
-    text = read_transactions(source, engine)
-    refuse_unparsable(text)
-    rows = typed(text)
-    calendar = calendar_of(rows, train_end, val_end)
+    verdict = judge(read_transactions(source, engine), stored_rows(source_files(source)), engine)
+    account = usable_account(verdict, source)
+    calendar = calendar_of(verdict.used, train_end, val_end)
     if nrows is not None:
-        rows = sample_customers(rows, nrows)
-    judged = engine.create_table("judged", with_reasons(rows), temp=True)
-    aside = judged.filter(judged.reason.notnull())
-    used = judged.filter(judged.reason.isnull()).drop("file", "column", "reason")
-    counts = judged.aggregate(rows=judged.count(), aside=judged.reason.count()).execute().iloc[0]
-    if counts["rows"] == counts["aside"]:
-        raise UserError(
-            f"{source} has no usable row ({counts['aside']:,} set aside): check that its columns hold what their names say"
-        )
-    if counts["aside"]:
-        QUARANTINE.write(
-            root,
-            aside,
-            engine,
-            [
-                "file",
-                "basket_id",
-                "product_id",
-                "reason",
-                "quantity",
-                "spend",
-                "store_id",
-                "customer_id",
-                "date",
-                "hour",
-            ],
-        )
+        sample = engine.create_table("sample", sample_customers(verdict.rows, nrows).select("file", "row"), temp=True)
+        verdict = verdict.of(sample)
+        account = usable_account(verdict, source)
+    rows, aside = verdict.rows.count().execute(), sum(entry["n"] for entry in account)
+    TRANSACTIONS.write(root, build_transactions(verdict.used, calendar), engine, ["week", "basket_id", "product_id"])
+    CALENDAR.write(root, calendar.to_json())
+    if aside:
+        QUARANTINE.write(root, verdict.aside, engine, ["file", "row"])
     else:
         (root / QUARANTINE.path).unlink(missing_ok=True)
-    TRANSACTIONS.write(root, build_transactions(used, calendar), engine, ["week", "basket_id", "product_id"])
-    CALENDAR.write(root, calendar.to_json())
     n = TRANSACTIONS.read(root, engine).count().execute()
     console.out.print(
-        f"{counts['rows']:,} rows in = {counts['rows'] - counts['aside']:,} used + {counts['aside']:,} set aside"
-        f"{' in ' + QUARANTINE.path if counts['aside'] else ''}; {n:,} basket × product rows over {calendar.last_week} weeks"
+        f"{rows:,} rows in = {rows - aside:,} used + {aside:,} set aside{' in ' + QUARANTINE.path if aside else ''}; "
+        f"{n:,} basket × product rows ({rows - aside - n:,} added to others) over {calendar.last_week} weeks"
     )
+    for entry in account:
+        console.out.print(f"  {entry['n']:,} set aside: {entry['column']} {entry['reason']}")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -7,10 +7,14 @@ import ibis.expr.types as ir
 
 from retailsim.errors import UserError
 from retailsim.sources.schema import SPELLINGS
+from retailsim.sources.stored import csv_header
 from retailsim.storage import engine_errors
 
 CSV_SUFFIXES = (".csv", ".csv.gz", ".csv.zst")
 SUFFIXES = (*CSV_SUFFIXES, ".parquet")
+ROW, LINE = "__row", "__line"  # beside a file's own columns: number of the row, text of a row of another width
+EXTRA = 8  # values behind the header's last column that are kept to be shown; still more of them stop the run
+NO_NULL = "\x01"  # an empty value is text; null is what a short row lacks
 
 
 def source_files(source: Path) -> list[Path]:
@@ -26,7 +30,7 @@ def source_files(source: Path) -> list[Path]:
     if source.is_file():
         files = [source]
     else:
-        data = sorted(f for f in source.iterdir() if f.name.endswith(SUFFIXES) and f.is_file() and f.name != "time.csv")
+        data = sorted(f for f in source.iterdir() if f.name.endswith(SUFFIXES) and f.name != "time.csv")
         files = [f for f in data if f.name.startswith("transactions")] or (data if len(data) == 1 else [])
         if not files:
             raise UserError(
@@ -35,6 +39,10 @@ def source_files(source: Path) -> list[Path]:
             )
     stems: dict[str, Path] = {}
     for file in files:
+        if not file.is_file():
+            raise UserError(
+                f"{file} is a folder, or a link that leads nowhere: mend it, or take it out of {file.parent}"
+            )
         if not file.name.endswith(SUFFIXES):
             raise UserError(f"{file} is none of {', '.join(SUFFIXES)}: convert it, or name another with --input")
         if file.stat().st_size == 0:
@@ -47,10 +55,11 @@ def source_files(source: Path) -> list[Path]:
 
 
 def read_transactions(source: Path, engine: ibis.BaseBackend) -> ir.Table:
-    """All rows of `source` as text under our column names, with the `file` of each row.
+    """All rows of `source` as text under our column names, with `file`, `row` and `line` of each.
 
-    Empty text is null. A column that is missing in a file is a UserError that names file and column. Rows are read when
-    the table is used; `validate.refuse_unparsable` reads them all once and says what cannot be read.
+    `row` counts the rows of a file from 1; where no value holds a line break and no line is empty, it is the line's number
+    in the CSV less one, for the header. `line` is the text of a row that has more or fewer values than the header, else
+    null. A column that is missing in a file is a UserError that names file and column.
     """
     tables = [_read_file(file, engine) for file in source_files(source)]
     return ibis.union(*tables) if len(tables) > 1 else tables[0]
@@ -69,23 +78,51 @@ def unreadable(error: Exception, source: str = "the source") -> UserError:
 
 def _read_file(file: Path, engine: ibis.BaseBackend) -> ir.Table:
     try:
-        if file.name.endswith(CSV_SUFFIXES):
-            # Without `quote`, a file whose first quotes come late would keep them as part of its values.
-            raw = engine.read_csv(file, all_varchar=True, header=True, quote='"')
-        else:
-            raw = engine.read_parquet(file)
+        raw = _raw_csv(file, engine) if file.name.endswith(CSV_SUFFIXES) else _raw_parquet(file, engine)
     except engine_errors(engine) as error:
         raise unreadable(error, str(file)) from error
-    for spellings in SPELLINGS.values():
-        if not set(spellings) & set(raw.columns):
+    named = {name.casefold(): name for name in raw.columns}
+    columns = {}
+    for name, spellings in SPELLINGS.items():
+        found = [named[s.casefold()] for s in spellings if s.casefold() in named]
+        if not found:
             raise UserError(
                 f"{file} has no column {' or '.join(spellings)}: add it (an empty column is enough where it is unknown) "
                 f"or name another source with --input"
             )
-    columns = {name: _text(raw, spellings) for name, spellings in SPELLINGS.items()}
-    return raw.select(file=ibis.literal(file.name), **columns)
+        columns[name] = raw[found[0]].cast("string")
+    return raw.select(file=ibis.literal(file.name), row=raw[ROW], line=raw[LINE], **columns)
 
 
-def _text(raw: ir.Table, spellings: tuple[str, ...]) -> ir.StringValue:
-    name = next(s for s in spellings if s in raw.columns)
-    return raw[name].cast("string").strip().nullif("")
+def _raw_csv(file: Path, engine: ibis.BaseBackend) -> ir.Table:
+    """A CSV file under its header's names, all text, with ROW and LINE."""
+    header, delimiter = csv_header(file)
+    names = [name.strip() or f"column {i}" for i, name in enumerate(header, start=1)]
+    keys = [name.casefold() for name in names]
+    for name, key in zip(names, keys, strict=True):
+        if keys.count(key) > 1:
+            raise UserError(f"{file} has two columns {name}: take one out")
+    if engine.name != "duckdb":
+        raw = engine.read_csv(file, header=True, sep=delimiter, quote='"', escape='"', enforceSchema=False)
+        return raw.mutate(**{ROW: ibis.row_number() + 1, LINE: ibis.null("string")})
+    # Nothing is guessed: a guess from the first lines is wrong where quotes or odd rows come late.
+    places = [f"c{i}" for i in range(len(names) + EXTRA)]
+    raw = engine.read_csv(
+        file, auto_detect=False, columns=dict.fromkeys(places, "VARCHAR"), header=True, delim=delimiter, quote='"', escape='"',
+        null_padding=True, nullstr=NO_NULL, parallel=False,
+    )  # fmt: skip
+    has_width = raw[places[len(names) - 1]].notnull() & raw[places[len(names)]].isnull()
+    line = ibis.literal(delimiter).join([raw[place] for place in places])
+    return raw.select(
+        **{name: raw[place] for name, place in zip(names, places, strict=False)},
+        **{ROW: ibis.row_number() + 1, LINE: has_width.ifelse(ibis.null("string"), line)},
+    )
+
+
+def _raw_parquet(file: Path, engine: ibis.BaseBackend) -> ir.Table:
+    """A Parquet file with its own columns, ROW and LINE (null: its rows have one width)."""
+    if engine.name != "duckdb":
+        raw = engine.read_parquet(file)
+        return raw.mutate(**{ROW: ibis.row_number() + 1, LINE: ibis.null("string")})
+    raw = engine.read_parquet(file, file_row_number=True)
+    return raw.mutate(**{ROW: raw.file_row_number + 1, LINE: ibis.null("string")})

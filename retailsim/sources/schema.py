@@ -38,6 +38,13 @@ SPELLINGS: dict[str, tuple[str, ...]] = {
 NUMBERS = {"shop_week": "int32", "hour": "int32", "quantity": "int64", "spend": "decimal(18, 2)"}
 OPTIONAL_VALUES = ("customer_id", "price_segment", "lifestage", *TRIP_LABELS)  # columns that may be empty in a row
 BASKET_COLUMNS = ("customer_id", "store_id", "date", "hour")  # one value per basket (SPEC C4)
+HIERARCHY = (
+    "product_id",
+    "hierarchy_10",
+    "hierarchy_20",
+    "hierarchy_30",
+    "hierarchy_40",
+)  # a tree: each has one parent
 NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 WHOLE_NUMBER = r"^[+-]?[0-9]+(\.0*)?$"  # Parquet written from floats says 3.0
 
@@ -82,8 +89,8 @@ def parsed(text: ir.Table, name: str) -> ir.Value:
     return is_number.ifelse(digits, ibis.null("string")).try_cast(NUMBERS[name])
 
 
-def typed(text: ir.Table) -> ir.Table:
-    """Text columns under our names to values; what cannot be parsed becomes null."""
+def values(text: ir.Table) -> dict[str, ir.Value]:
+    """The columns of `text` as values, under the same names; what cannot be parsed becomes null."""
     columns: dict[str, ir.Value] = {}
     for name in SPELLINGS:
         if name in NUMBERS or name == "date":
@@ -94,4 +101,4 @@ def typed(text: ir.Table) -> ir.Table:
             columns[name] = text[name].nullif("XX")
         else:
             columns[name] = text[name]
-    return text.select("file", **columns)
+    return columns

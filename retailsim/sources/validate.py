@@ -1,80 +1,134 @@
 """What raw rows must be before anything is built on them: parsed, keyed, in range (SPEC C4).
 
-A file that cannot be read or a value that cannot be parsed stops the run. A row that contradicts its basket or its
-range is set aside with a reason, and the account "rows in = rows used + rows set aside" is kept.
+A row that cannot be used is set aside with its reason, and the account "rows in = rows used + rows set aside" is kept.
+Damage to the whole (a file that cannot be read, a column that is broken in more than a tenth of a file) stops the run.
 """
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
 
 import ibis
 import ibis.expr.types as ir
 
 from retailsim.errors import UserError
+from retailsim.sources.faults import (
+    DIFFERS,
+    EMPTY,
+    FAR,
+    KEY,
+    LABEL,
+    ROUNDED,
+    TREE,
+    UNPARSABLE,
+    WIDTH,
+    plan,
+)  # fmt: skip
 from retailsim.sources.read import unreadable
-from retailsim.sources.schema import BASKET_COLUMNS, NUMBERS, PUBLISHED, SPELLINGS, Schema, parsed
+from retailsim.sources.schema import PUBLISHED, Schema
 from retailsim.storage import engine_errors
 
-PARSED = (*NUMBERS, "date")
-ROUNDED_ID = r"^[0-9][.,]?[0-9]*[eE][+]?[0-9]+$"  # 9.94101E+14: what a spreadsheet makes of a long number
-WRONG = {
-    **{name: "no whole number" for name in NUMBERS},
-    "spend": "no number",
-    "date": "no date yyyymmdd",
-    "basket_id": "a number that a spreadsheet has rounded (save the column as text)",
+MOST_BROKEN = 0.1  # share of a file's rows with one and the same fault above which the file is refused …
+LEAST_BROKEN = 10  # … if they are so many
+ROUNDED_MEND = "export the column as text, so that no spreadsheet rounds it"
+MEND = {  # reason → what to do about a file that is full of it; other reasons never stop a run
+    WIDTH: "export it again with every value that holds a delimiter in quotes",
+    EMPTY: "fill the column",
+    **dict.fromkeys(UNPARSABLE.values(), "write the column that way"),
+    ROUNDED: ROUNDED_MEND,
+    FAR: "take the other period out, or give the two their own runs",
+    LABEL: "mend the label or the date",
+    TREE: "give every code one parent",
+    DIFFERS: f"one basket is one customer, store, date and hour; where BASKET_ID was rounded, {ROUNDED_MEND}",
 }
 
 
-def refuse_unparsable(text: ir.Table, schema: Schema = PUBLISHED) -> None:
-    """Read every row once; raise a UserError for a file that cannot be read, or a text that is not what it should be.
+@dataclass(frozen=True)
+class Verdict:
+    """All rows of a source as values, and what is wrong with some of them; both on the engine, keyed by file and row."""
 
-    The sentence names file, column and value of the first text that should be a number or date and is not, and of a
-    basket id that a spreadsheet has rounded.
+    rows: ir.Table
+    faults: ir.Table
+
+    @property
+    def used(self) -> ir.Table:
+        """The rows without a fault."""
+        return self.rows.anti_join(self.faults, KEY)
+
+    @property
+    def aside(self) -> ir.Table:
+        """The faults, each with the basket, product, customer and store of its row."""
+        who = self.rows.select(*KEY, "basket_id", "product_id", "customer_id", "store_id")
+        return self.faults.inner_join(who, KEY)
+
+    def of(self, part: ir.Table) -> "Verdict":
+        """The verdict on the rows that are in `part` too."""
+        return Verdict(self.rows.semi_join(part, KEY), self.faults.semi_join(part, KEY))
+
+    def account(self) -> list[dict]:
+        """Rows set aside as `column`, `reason` and `n`, the most frequent first."""
+        counts = self.faults.group_by("column", "reason").agg(n=self.faults.count())
+        return counts.order_by(counts.n.desc(), "column", "reason").to_pyarrow().to_pylist()
+
+
+def judge(text: ir.Table, stored: Mapping[str, int], engine: ibis.BaseBackend, schema: Schema = PUBLISHED) -> Verdict:
+    """Read every row once and say which cannot be used; a UserError where the whole cannot be trusted.
 
     Args:
         text: rows as read by `read.read_transactions`.
-        schema: how the source calls its columns.
+        stored: rows that stand in each file, counted without the engine (`stored.stored_rows`).
+        engine: where the rows are kept while the run lasts.
+        schema: which columns the source has, under which names.
     """
-    broken = {name: text[name].notnull() & parsed(text, name).isnull() for name in PARSED}
-    broken["basket_id"] = text.basket_id.re_search(ROUNDED_ID)
-    # The longest text of every column makes the engine decode all of a file, not the checked columns only.
-    longest = {f"longest_{name}": text[name].length().max() for name in SPELLINGS}
-    try:
-        counts = text.aggregate(rows=text.count(), **{n: broken[n].sum() for n in broken}, **longest).execute().iloc[0]
-    except engine_errors(ibis.get_backend(text)) as error:
-        raise unreadable(error) from error
-    if counts["rows"] == 0:
+    engine.create_view("text", text)
+    kind = "TABLE" if engine.name == "duckdb" else "VIEW"
+    for name, sql in plan(schema, engine.name).items():
+        try:
+            engine.raw_sql(f"CREATE TEMPORARY {kind} {name} AS {sql}")
+        except engine_errors(engine) as error:
+            raise unreadable(error) from error
+        if name == "receipts":
+            _refuse_lost_rows(engine.table(name), stored)
+    verdict = Verdict(engine.table("receipts"), engine.table("faults"))
+    _refuse_broken_files(verdict.faults, stored)
+    return verdict
+
+
+def usable_account(verdict: Verdict, source: Path) -> list[dict]:
+    """The account of what is set aside of `source`; a UserError where nothing is left."""
+    account = verdict.account()
+    if sum(entry["n"] for entry in account) == verdict.rows.count().execute():
+        why = f"most because {account[0]['column']} {account[0]['reason']}" if account else "it holds none"
+        raise UserError(f"{source} has no usable row ({why}): check that its columns hold what their names say")
+    return account
+
+
+def _refuse_lost_rows(rows: ir.Table, stored: Mapping[str, int]) -> None:
+    """A UserError when the engine has read another number of rows than stand in a file."""
+    if not sum(stored.values()):
         raise UserError("the source holds no row: fetch its files again, or name another source with --input")
-    for name in broken:
-        if counts[name] > 0:
-            found = text.filter(broken[name]).select("file", value=name).order_by("file", "value").limit(1)
-            first = found.execute().iloc[0]
+    counts = {row["file"]: row["n"] for row in rows.group_by("file").agg(n=rows.count()).to_pyarrow().to_pylist()}
+    for file, n in stored.items():
+        if counts.get(file, 0) != n:
             raise UserError(
-                f"{first.file}: column {schema.names.get(name, name)} holds {first.value!r}, which is {WRONG[name]} "
-                f"({int(counts[name])} such rows): mend the file, then run again"
+                f"{file} holds {n:,} rows, of which {counts.get(file, 0):,} can be told apart: a quote inside a value is "
+                f"not doubled, or the file is damaged; export it again"
             )
 
 
-def with_reasons(rows: ir.Table, schema: Schema = PUBLISHED) -> ir.Table:
-    """`rows` with `column` and `reason` of the first rule that each row breaks; null where it breaks none.
-
-    Args:
-        rows: as made by `schema.typed`.
-        schema: which columns the source has, under which names.
-    """
-    baskets = rows.group_by("basket_id").agg(
-        **{f"n_{name}": rows[name].nunique() + rows[name].isnull().any().cast("int64") for name in BASKET_COLUMNS}
+def _refuse_broken_files(faults: ir.Table, stored: Mapping[str, int]) -> None:
+    """A UserError for a file that ends in half a row, or of which one fault spoils more than MOST_BROKEN."""
+    first = faults.group_by("file", "column", "reason").agg(
+        n=faults.count(), row=faults.row.min(), last=faults.row.max(), value=faults.value.argmin(faults.row)
     )
-    joined = rows.left_join(baskets, "basket_id").select(rows, *[f"n_{name}" for name in BASKET_COLUMNS])
-    rules: list[tuple[str, str, ir.BooleanValue]] = [
-        (name, "is empty", joined[name].isnull()) for name in schema.required
-    ]
-    rules += [
-        ("hour", "is not within 0–23", ~joined.hour.between(0, 23)),
-        ("quantity", "is not positive", joined.quantity <= 0),
-        ("spend", "is negative", joined.spend < 0),
-    ]
-    rules += [(name, "differs within the basket", joined[f"n_{name}"] > 1) for name in BASKET_COLUMNS]
-    found = [(broken.fill_null(False), column, reason) for column, reason, broken in rules]
-    return joined.select(
-        *rows.columns,
-        column=ibis.cases(*[(broken, schema.names.get(column, column)) for broken, column, _ in found]),
-        reason=ibis.cases(*[(broken, reason) for broken, _, reason in found]),
-    )
+    for fault in first.order_by(first.n.desc(), "file", "column", "reason").to_pyarrow().to_pylist():
+        file, n, rows = fault["file"], fault["n"], stored[fault["file"]]
+        if fault["reason"] == WIDTH and fault["last"] == rows:
+            raise UserError(
+                f"{file} ends in a row that {WIDTH}: it is cut off; fetch it again, or take the row out if it is a remark"
+            )
+        if fault["reason"] in MEND and n >= LEAST_BROKEN and n > MOST_BROKEN * rows:
+            raise UserError(
+                f"{file}: {fault['column']} {fault['reason']} in {n:,} of {rows:,} rows, "
+                f"as {fault['value']!r} in row {fault['row']:,}: {MEND[fault['reason']]}"
+            )

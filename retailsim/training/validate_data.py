@@ -1,72 +1,111 @@
 """Check the raw source, every file between the stages, and the checkpoints; name the command that repairs.
 
-Reads everything, writes nothing. Exit code 0 when all that is there is sound, 1 when something is damaged or missing.
+Reads everything, writes nothing but --json. Exit code 0 when all is sound, 1 when something is damaged or missing.
 """
 
+import json as json_format
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-import ibis
 import numpy as np
 from rich.table import Table as Grid
 from rich.text import Text
 
 from retailsim import artifacts, console
 from retailsim.errors import UserError
+from retailsim.manifest import fingerprint, manifest_path, read_manifest
 from retailsim.reading import load_vocabulary
-from retailsim.sources.read import read_transactions
-from retailsim.sources.schema import typed
-from retailsim.sources.validate import refuse_unparsable, with_reasons
-from retailsim.storage import Array, Artifact, Record, Table, connect
+from retailsim.sources.read import read_transactions, source_files
+from retailsim.sources.stored import stored_rows
+from retailsim.sources.validate import judge
+from retailsim.storage import Array, Artifact, Record, Table, atomic, connect, engine_errors
 from retailsim.training import checkpoint
+
+Check = tuple[str, str, Callable[[], str]]  # path, command that repairs it, what says its size or raises a UserError
 
 
 def validate_data(
-    input: Path = Path("raw_data"), data_dir: Path = Path("data"), checkpoint_dir: Path = Path("checkpoints")
+    input: Path = Path("raw_data"),
+    data_dir: Path = Path("data"),
+    checkpoint_dir: Path = Path("checkpoints"),
+    json: Path | None = None,
 ) -> int:
     """Check the raw source, data/ and checkpoints/; say what is sound, damaged or missing and what repairs it.
+
+    Exit code 0: all is sound; 1: something is damaged or missing; 2: a flag names something that cannot be used.
 
     Args:
         input: the raw source.
         data_dir: root of what the stages wrote.
         checkpoint_dir: folder of the checkpoints.
+        json: write the findings to this file.
     """
-    engine = connect()
-    checks: list[tuple[str, Callable[[], str]]] = [(str(input), lambda: check_source(input, engine))]
-    for artifact in artifacts.ALL:
-        checks.append((artifact.path, lambda artifact=artifact: check_artifact(artifact, data_dir, engine)))  # type: ignore[misc]
-    for path in sorted(checkpoint_dir.glob("*.pt")):
-        checks.append((str(path), lambda path=path: check_checkpoint(path, data_dir)))  # type: ignore[misc]
-    grid = Grid("file", "state", "finding")
-    faults = 0
-    for name, check in checks:
+    findings = []
+    for path, repair, check in checks(input, data_dir, checkpoint_dir):
         try:
-            grid.add_row(name, "ok", check())
+            findings.append({"path": path, "sound": True, "finding": check(), "repair": None})
         except UserError as error:
-            faults += 1
-            grid.add_row(name, Text("fault", "bold red"), str(error))
+            findings.append({"path": path, "sound": False, "finding": str(error), "repair": repair})
+    grid = Grid("file", "state", "finding")
+    for found in findings:
+        state = Text("ok") if found["sound"] else Text("fault", "bold red")
+        grid.add_row(str(found["path"]), state, str(found["finding"]))
     console.out.print(grid)
-    console.out.print(f"{len(checks) - faults} of {len(checks)} sound")
+    faults = [found for found in findings if not found["sound"]]
+    console.out.print(f"{len(findings) - len(faults)} of {len(findings)} sound")
+    if faults:
+        console.out.print(f"begin with: {faults[0]['repair']}")
+    if json:
+        with atomic(json) as temporary:
+            record = {"sound": not faults, "findings": findings}
+            temporary.write_text(json_format.dumps(record, indent=1) + "\n", encoding="utf-8")
     return 1 if faults else 0
 
 
-def check_source(source: Path, engine: ibis.BaseBackend) -> str:
-    """The account of raw rows; a UserError where the source cannot be read or parsed."""
-    text = read_transactions(source, engine)
-    refuse_unparsable(text)
-    judged = with_reasons(typed(text))
-    counts = judged.aggregate(rows=judged.count(), aside=judged.reason.count()).execute().iloc[0]
-    return f"{counts['rows']:,} rows, {counts['aside']:,} to be set aside"
+def checks(source: Path, root: Path, checkpoint_dir: Path) -> Iterator[Check]:
+    """All that there is to check, in the order of the road."""
+    yield str(source), "mend the receipts, or name others with --input", lambda: check_source(source)
+    present = [artifacts.QUARANTINE] if (root / artifacts.QUARANTINE.path).exists() else []
+    for artifact in (*present, *artifacts.ALL):
+        command = f"python -m src.{artifact.written_by}"
+        yield artifact.path, command, lambda artifact=artifact: check_artifact(artifact, root)  # type: ignore[misc]
+    for path in sorted(checkpoint_dir.glob("*.pt")):
+        yield str(path), "python -m src.training.train", lambda path=path: check_checkpoint(path, root)  # type: ignore[misc]
 
 
-def check_artifact(artifact: Artifact, root: Path, engine: ibis.BaseBackend) -> str:
-    """Size of an artifact whose columns, dtypes and numbers are sound; a UserError otherwise."""
+def check_source(source: Path) -> str:
+    """The account of raw rows; a UserError where the source cannot be trusted."""
+    engine = connect()
+    verdict = judge(read_transactions(source, engine), stored_rows(source_files(source)), engine)
+    counts = [f"{entry['n']:,} {entry['column']} {entry['reason']}" for entry in verdict.account()]
+    aside = verdict.faults.count().execute()
+    return f"{verdict.rows.count().execute():,} rows, {aside:,} to be set aside" + "".join(f"; {c}" for c in counts)
+
+
+def check_artifact(artifact: Artifact, root: Path) -> str:
+    """Size of an artifact that is what its stage wrote, with sound columns and numbers; a UserError otherwise."""
+    size = _size(artifact, root)
+    first = next(a for a in artifacts.ALL if a.written_by == artifact.written_by)
+    manifest = read_manifest(manifest_path(first, artifact.written_by, root))
+    if manifest is None:
+        raise artifact.damaged(root, "has no manifest beside it (its stage did not end)")
+    path = root / artifact.path
+    if artifact in artifacts.ALL and manifest["outputs"].get(path.name) != fingerprint(path):
+        raise artifact.damaged(root, "is not the file that its stage wrote")
+    return size
+
+
+def _size(artifact: Artifact, root: Path) -> str:
     if isinstance(artifact, Table):
+        engine = connect()
         table = artifact.read(root, engine)
         floats = [name for name, (dtype, _) in artifact.columns.items() if dtype == "float64"]
         unsound = {name: (table[name].isnan() | table[name].isinf()).sum().fill_null(0) for name in floats}
-        counts = table.aggregate(rows=table.count(), **unsound).execute().iloc[0]
+        try:
+            counts = table.aggregate(rows=table.count(), **unsound).execute().iloc[0]
+        except engine_errors(engine) as error:
+            raise artifact.damaged(root, f"cannot be read ({str(error).splitlines()[0]})") from error
         for name in floats:
             if counts[name]:
                 raise artifact.damaged(root, f"holds {int(counts[name])} numbers that are not finite in column {name}")

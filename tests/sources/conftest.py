@@ -53,9 +53,11 @@ def text() -> Callable[..., ir.Table]:
         name: next(PUBLISHED[spelling] for spelling in spellings if spelling in PUBLISHED)
         for name, spellings in SPELLINGS.items()
     }
-    schema = ibis.schema({"file": "string", **dict.fromkeys(SPELLINGS, "string")})
+    schema = ibis.schema({"file": "string", "row": "int64", "line": "string", **dict.fromkeys(SPELLINGS, "string")})
 
-    def table(*changes: dict[str, str | None]) -> ir.Table:
-        return ibis.memtable([{"file": "transactions.csv", **good, **change} for change in changes], schema=schema)
+    def table(*changes: dict[str, str | int | None]) -> ir.Table:
+        place = {"file": "transactions.csv", "line": None}
+        rows = [{**place, "row": row, **good, **change} for row, change in enumerate(changes, start=1)]
+        return ibis.memtable(rows, schema=schema)
 
     return table
