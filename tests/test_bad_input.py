@@ -45,7 +45,7 @@ class TestTheFirstStage:
         said = self.refused(capsys, shop, tmp_path, source)
         assert "STORE_CODE" in said and source.name in said
 
-    def test_unparsable_number(self, capsys, shop, tmp_path):
+    def test_a_column_without_numbers(self, capsys, shop, tmp_path):
         def break_spend(header, row):
             values = row.split(",")
             values[header.split(",").index("SPEND")] = "one pound"
@@ -64,7 +64,8 @@ class TestTheFirstStage:
     def changed(self, shop, tmp_path, change) -> Path:
         header, row, *rows = sorted(shop.raw.glob("*.csv"))[0].read_text().splitlines()
         source = tmp_path / "transactions_200607.csv"
-        source.write_text("\n".join([*change(header, row), *rows]) + "\n")
+        header_again, row = change(header, row)
+        source.write_text("\n".join([header_again, row, *(change(header, other)[1] for other in rows)]) + "\n")
         return source
 
 

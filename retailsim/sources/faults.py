@@ -41,8 +41,8 @@ def stripped(text: ir.Table) -> ir.Table:
     """`text` without spaces around its values; null where nothing is left."""
     # Stripping every value would take as long as reading the file.
     has_spaces = {name: (text[name] < "!") | text[name].endswith(" ") | text[name].endswith("\t") for name in SPELLINGS}
-    values = {name: has_spaces[name].ifelse(text[name].strip(), text[name]).nullif("") for name in SPELLINGS}
-    return text.select(*KEY, "line", **values)
+    bare = {name: has_spaces[name].ifelse(text[name].strip(), text[name]).nullif("") for name in SPELLINGS}
+    return text.select(*KEY, "line", **bare)
 
 
 def receipts(text: ir.Table, schema: Schema) -> ir.Table:
