@@ -24,6 +24,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "train": ("training.train", "train the world model in three phases"),
     "baselines": ("training.baselines", "tune the baselines on validation and rank with them, for every evaluation"),
     "evaluate": ("training.evaluate", "rank hidden products on val or test, beside the baselines"),
+    "ablate": ("training.ablate", "measure what each of the six tensors is worth"),
     "predict": ("predict.predict", "which products go into a basket next: one request, or a file of them"),
 }
 EXAMPLE = """\

@@ -19,6 +19,7 @@ class ModelConfig:
     attention_heads: int = 8
     feed_forward: int = 2048
     dropout: float = 0.1
+    learned_products: bool = True  # T2 has a learned correction per product
 
     def __post_init__(self) -> None:
         inner = self.width * self.encoder_expand

@@ -56,8 +56,9 @@ PROMISED = {
     "validate-data": "--input --data-dir",
     "train": "--epochs --batch-size --learning-rate --warmup-epochs --finetune-epochs --mask-prob --resume"
     " --gradient-checkpointing --num-workers --max-grad-norm --device --preset --data-dir --checkpoint-dir --seed",
-    "baselines": "--data-dir",
+    "baselines": "--blend --data-dir",
     "evaluate": "--split --detailed --json --data-dir",
+    "ablate": "--split --retrain --synergy --seeds --preset --json --seed --data-dir --checkpoint-dir",
     "predict": "--customer --store --when --trip --basket --price --segment --top --json --requests --output --data-dir",
 }
 
@@ -109,7 +110,7 @@ def test_the_documents_command_is_accepted_with_its_flags(line, monkeypatch):  #
 def test_every_command_takes_a_data_dir(verb, monkeypatch):  # C27
     module, _ = cli.VERBS[verb]
     flag, name = ("--output", "output") if verb == "make-data" else ("--data-dir", "data_dir")
-    first = ["best_model.pt"] if verb in ("evaluate", "predict") else []
+    first = ["best_model.pt"] if verb in ("evaluate", "predict", "ablate") else []
     assert parsed(module, [*first, flag, "elsewhere"], monkeypatch)[name] == Path("elsewhere")
 
 

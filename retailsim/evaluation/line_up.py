@@ -20,6 +20,7 @@ class Market:
     size: int  # V
     store_group: np.ndarray  # int [stores], format × region
     product_group: np.ndarray  # int [V], hierarchy_30; −1 special tokens
+    trip: np.ndarray  # int [baskets, 4], codes in the order of labels.TRIP_LABELS, −1 unknown
 
 
 def _ease_with_histories(market: Market, fit_end: int, settings: Settings) -> Baseline:

@@ -24,6 +24,7 @@ class BasketModel(nn.Module):
     ) -> None:
         super().__init__()
         self.lookup = Lookup(tables)
+        self.lookup.correction.requires_grad_(config.learned_products)
         self.world = WorldModel(config, vocab_size)
         self.gradient_checkpointing = gradient_checkpointing
 

@@ -9,23 +9,28 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from retailsim import console
+from retailsim.evaluation.blend import Blend, load_lightgbm
 from retailsim.evaluation.line_up import LINE_UP
 from retailsim.evaluation.metrics import Metrics
 from retailsim.evaluation.tuning import GRIDS, Trial
 from retailsim.reading import load_vocabulary
 from retailsim.training.baseline_ranks import keep_ranks, kept_ranks, rank_line_up, tune_settings, tuned_settings
+from retailsim.training.blend_ranks import STEPS, rank_blend
 from retailsim.training.protocol import load_protocol
 from retailsim.training.report_tables import metrics_table
 
 SPLITS = ("val", "test")
 
 
-def baselines(data_dir: Path = Path("data")) -> None:
+def baselines(blend: bool = False, data_dir: Path = Path("data")) -> None:
     """Tune the baselines on validation, rank the hidden products of validation and test, and keep both.
 
     Args:
+        blend: also fit the LightGBM blend of all others (extra `retailsim[blend]`), with the trip unknown and known.
         data_dir: root of what the earlier stages wrote.
     """
+    if blend:
+        load_lightgbm()  # says what is missing before the work begins
     vocabulary = load_vocabulary(data_dir)
     protocols = {split: load_protocol(data_dir, split, vocabulary) for split in SPLITS}
     if tuned_settings(data_dir) is None:
@@ -45,6 +50,10 @@ def baselines(data_dir: Path = Path("data")) -> None:
         if missing:
             with console.stages(len(missing)) as advance:
                 ranks |= rank_line_up(data_dir, split, protocol, missing, advance)
+            keep_ranks(data_dir, split, ranks)
+        if blend and not any(name.startswith(Blend.FAMILY) for name in ranks):
+            with console.stages(STEPS) as advance:
+                ranks |= rank_blend(data_dir, split, protocol, advance)
             keep_ranks(data_dir, split, ranks)
         fresh = protocol.of_hidden(~protocol.samples.columns["is_replay"])
         methods = {name: Metrics.from_ranks(values[fresh]).to_json() for name, values in ranks.items()}

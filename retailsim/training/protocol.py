@@ -16,6 +16,7 @@ from retailsim.errors import UserError
 from retailsim.evaluation.hidden import MIN_PRODUCTS, HiddenSet, hide
 from retailsim.evaluation.line_up import Market
 from retailsim.evaluation.purchases import Purchases
+from retailsim.labels import TRIP_LABELS, UNKNOWN
 from retailsim.storage import connect
 from retailsim.training.dataset import Samples, load_samples
 from retailsim.vocab import Vocabulary
@@ -38,6 +39,10 @@ class Protocol:
         """One value per basket [B] → one per hidden product [M]."""
         return of_basket[self.hidden.basket]
 
+    def select(self, keep: np.ndarray) -> "Protocol":
+        """The baskets where boolean `keep` [B] is true."""
+        return Protocol(self.samples.select(keep), self.hidden.select(np.flatnonzero(keep)), self.market)
+
     def replay_free_weeks(self) -> tuple[int, int] | None:
         """First and last of the weeks, from the split's first on, in which at most 5 % of the baskets are replays."""
         week, is_replay = self.samples.columns["week"], self.samples.columns["is_replay"]
@@ -57,15 +62,9 @@ def load_protocol(root: Path, split: str, vocabulary: Vocabulary) -> Protocol:
         )
     TRANSACTIONS.read(root, connect())  # checks columns and dtypes
     names = [
-        "basket_id",
-        "week",
-        "customer_id",
-        "store_id",
-        "store_format",
-        "store_region",
-        "product_id",
-        "hierarchy_30",
-    ]
+        "basket_id", "week", "customer_id", "store_id", "store_format", "store_region", "product_id", "hierarchy_30",
+        *TRIP_LABELS,
+    ]  # fmt: skip
     rows = pq.read_table(root / TRANSACTIONS.path, columns=names, read_dictionary=[n for n in names if n != "week"])
     rows = rows.combine_chunks().unify_dictionaries()
     baskets, customers, stores = (_codes(rows[name]) for name in ("basket_id", "customer_id", "store_id"))
@@ -86,7 +85,10 @@ def load_protocol(root: Path, split: str, vocabulary: Vocabulary) -> Protocol:
     groups = np.full(vocabulary.size, -1)
     known = product < vocabulary.size
     groups[product[known]] = _codes(rows["hierarchy_30"]).codes[known]
-    return Protocol(samples, hidden, Market(purchases, vocabulary.size, _store_groups(rows, stores), groups))
+    trip = np.full((len(purchases.week), len(TRIP_LABELS)), UNKNOWN)
+    trip[baskets.codes] = np.stack([_label_codes(rows[label], names) for label, names in TRIP_LABELS.items()], axis=1)
+    market = Market(purchases, vocabulary.size, _store_groups(rows, stores), groups, trip)
+    return Protocol(samples, hidden, market)
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,12 @@ def _codes(column: pa.ChunkedArray) -> _Coded:
 def _product_rows(column: pa.ChunkedArray, vocabulary: Vocabulary) -> np.ndarray:
     coded = _codes(column)
     return vocabulary.rows(coded.names.to_pylist())[coded.codes]
+
+
+def _label_codes(column: pa.ChunkedArray, names: tuple[str, ...]) -> np.ndarray:
+    coded = _codes(column)
+    of_name = pc.fill_null(pc.index_in(coded.names, value_set=pa.array(names)), UNKNOWN).to_numpy()
+    return np.append(of_name, UNKNOWN)[coded.codes]
 
 
 def _store_groups(rows: pa.Table, stores: _Coded) -> np.ndarray:

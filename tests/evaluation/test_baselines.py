@@ -93,7 +93,9 @@ def _moves(shops, make, week=30):
         lambda purchases: ItemItem(purchases, 30, fit_end=29),
         lambda purchases: Ease(purchases, 30, fit_end=29),
         lambda purchases: LINE_UP["EASE with histories"](
-            Market(purchases, 30, np.zeros(5, dtype=int), np.zeros(30, dtype=int)), 29, DEFAULTS
+            Market(purchases, 30, np.zeros(5, dtype=int), np.zeros(30, dtype=int), np.zeros((400, 4), dtype=int)),
+            29,
+            DEFAULTS,
         ),
     ],
 )

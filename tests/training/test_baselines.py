@@ -61,3 +61,14 @@ def test_other_code_makes_them_stale(tuned, monkeypatch):
 
 def test_settings_survive_the_file():
     assert Settings.from_json(json.loads(json.dumps(DEFAULTS.to_json()))) == DEFAULTS
+
+
+@pytest.mark.slow
+def test_the_blend_is_kept_beside_the_others_and_printed(tuned, shop, capsys):  # C33
+    before = baseline_ranks.kept_ranks(tuned, "test")
+    assert recipe.call("training.baselines", ["--blend", "--data-dir", tuned], shop) == 0
+    assert "blend, trip known" in capsys.readouterr().out
+    kept = baseline_ranks.kept_ranks(tuned, "test")
+    assert list(kept) == [*LINE_UP, "blend, trip known", "blend, trip unknown"]
+    assert all(np.array_equal(kept[name], ranks) for name, ranks in before.items())
+    assert np.isfinite(kept["blend, trip unknown"]).sum() == np.isfinite(kept["EASE"]).sum()

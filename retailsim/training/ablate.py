@@ -1,0 +1,122 @@
+"""What each of the six tensors is worth, measured beside the founding document's claims (SPEC C34).
+
+Reads a checkpoint and what `evaluate` reads. Writes --json and, with --retrain, one folder per run in --checkpoint-dir; a
+run that is done is not trained again.
+"""
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+import tyro
+
+from retailsim import console
+from retailsim.config import PRESETS, Config
+from retailsim.errors import UserError
+from retailsim.evaluation.intervals import units_of
+from retailsim.model.basket_model import BasketModel
+from retailsim.reading import load_vocabulary
+from retailsim.storage import atomic
+from retailsim.training import checkpoint as checkpoints
+from retailsim.training.ablation import TENSORS, ranks_with
+from retailsim.training.ablation_report import ablation_table, exchanged_record, retrained_record, synergy_line
+from retailsim.training.ablation_runs import Trainer
+from retailsim.training.device import choose_device
+from retailsim.training.protocol import Protocol, load_protocol
+from retailsim.training.tables import load_tables
+
+
+def ablate(
+    checkpoint: Annotated[Path, tyro.conf.Positional],
+    split: Literal["val", "test"] = "test",
+    max_baskets: int | None = None,
+    retrain: bool = False,
+    synergy: bool = False,
+    seeds: int = 3,
+    preset: Literal["tiny", "small", "full"] | None = None,
+    json: Path | None = None,
+    seed: int = 0,
+    batch_size: int = 256,
+    device: Literal["auto", "cuda", "mps", "cpu"] = "auto",
+    data_dir: Path = Path("data"),
+    checkpoint_dir: Path = Path("checkpoints/ablation"),
+) -> None:
+    """Measure what is lost when each of T1…T6 is exchanged between baskets, or missing since training.
+
+    Args:
+        checkpoint: a checkpoint of training, e.g. checkpoints/best_model.pt.
+        split: val or test; replayed baskets are left out.
+        max_baskets: about how many baskets, evenly spaced; all, unless given.
+        retrain: also train a model without each tensor and one with all, with the checkpoint's configuration.
+        synergy: also train with a single tensor each and with none (implies --retrain).
+        seeds: models per run, with seeds 0, 1, ….
+        preset: retrain with this preset instead of the checkpoint's configuration.
+        json: write all figures to this file.
+        seed: of the exchange and the bootstrap.
+        batch_size: baskets at a time.
+        device: auto takes CUDA, then MPS, then the CPU.
+        data_dir: root of what the earlier stages wrote.
+        checkpoint_dir: where retrained models and their results go.
+    """
+    if seeds < 1:
+        raise UserError(f"--seeds {seeds}: at least one model per run is trained")
+    vocabulary = load_vocabulary(data_dir)
+    state = checkpoints.load(checkpoint, vocabulary)
+    config, chosen = Config.from_json(state["config"]), choose_device(device)
+    model = BasketModel(config.model, load_tables(data_dir), vocabulary.size)
+    model.load_state_dict(state["model"])
+    model.to(chosen)
+    protocol = fresh(load_protocol(data_dir, split, vocabulary), max_baskets)
+    console.out.print(
+        f"{checkpoint} (epoch {state['epoch']}) on {split}: {len(protocol.samples):,} fresh baskets, trip known"
+    )
+    ranks: dict[str | None, np.ndarray] = {}
+    with console.stages(1 + len(TENSORS)) as advance:
+        for tensor in (None, *TENSORS):
+            advance(f"{tensor or 'nothing'} exchanged")
+            ranks[tensor] = ranks_with(model, protocol, batch_size, chosen, exchanged=tensor, seed=seed)
+    units = units_of(protocol.of_hidden(protocol.hidden.customer), protocol.hidden.basket)
+    record = {
+        "checkpoint": str(checkpoint),
+        "split": split,
+        "baskets": len(protocol.samples),
+        "exchanged": exchanged_record(ranks, units, seed),
+    }
+    if retrain or synergy:
+        trainer = Trainer(data_dir, checkpoint_dir, vocabulary, protocol, PRESETS[preset] if preset else config, device)
+        record["retrained"] = retrained_record(trainer.results(seeds, synergy, console.out.print))
+    console.out.print(ablation_table(record))
+    line = synergy_line(record)
+    if line:
+        console.out.print(line)
+    if json:
+        write_json(json, record)
+
+
+def fresh(protocol: Protocol, most: int | None) -> Protocol:
+    """The protocol's baskets that repeat none, about `most` of them, evenly spaced; a UserError where there is none."""
+    keep = ~protocol.samples.columns["is_replay"]
+    if most:
+        rows = np.flatnonzero(keep)
+        keep[np.delete(rows, np.arange(0, len(rows), max(1, len(rows) // most)))] = False
+    if not keep.any():
+        raise UserError("every basket of this split repeats an earlier one: take another --split")
+    return protocol.select(keep)
+
+
+def write_json(path: Path, record: dict) -> None:
+    """Write the ablation's figures to `path`."""
+    with atomic(path) as temporary:
+        temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point; returns the exit code."""
+    return console.run(ablate, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,108 @@
+"""What an ablation found, as JSON and as a table beside the founding document's claims (SPEC C34)."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from rich.table import Table as Grid
+
+from retailsim.evaluation.intervals import interval_of_difference
+from retailsim.evaluation.metrics import VALUES, Metrics
+from retailsim.training.ablation import CLAIMS, TENSORS
+
+METRICS = tuple(VALUES)
+
+
+def exchanged_record(ranks: Mapping[str | None, np.ndarray], units: np.ndarray, seed: int) -> dict[str, Any]:
+    """What exchanging each tensor costs: metrics, and the drop as a share of the whole model's with its 95 % interval.
+
+    Args:
+        ranks: [M] by exchanged tensor; None: nothing exchanged.
+        units: int [M], what the bootstrap draws together (`intervals.units_of`).
+        seed: of the bootstrap.
+    """
+    whole = ranks[None]
+    full = Metrics.from_ranks(whole)
+    record: dict[str, Any] = {"full": full.to_json(), "tensors": {}}
+    for tensor in (name for name in ranks if name):
+        left = Metrics.from_ranks(ranks[tensor])
+        drops = {}
+        for name in METRICS:
+            ends = interval_of_difference(whole, ranks[tensor], units, name, seed)
+            before, after = getattr(full, name), getattr(left, name)
+            drops[name] = {"drop": _part(before - after, before), "interval": [_part(end, before) for end in ends]}
+        record["tensors"][tensor] = {"metrics": left.to_json(), "drops": drops, "claim": CLAIMS[tensor]}
+    return record
+
+
+def retrained_record(runs: Mapping[str, Sequence[Mapping[str, float]]]) -> dict[str, Any]:
+    """What training without each tensor costs, over seeds, and the synergy of all six where it was measured.
+
+    Args:
+        runs: metrics of each seed by run: "full", "without T1" …, "without all", "only T1" ….
+    """
+    means = {run: {name: float(np.mean([m[name] for m in seeds])) for name in METRICS} for run, seeds in runs.items()}
+    record: dict[str, Any] = {"seeds": len(runs["full"]), "runs": {}}
+    for run, seeds in runs.items():
+        drops = {
+            name: {
+                "mean": means[run][name],
+                "sd": float(np.std([m[name] for m in seeds], ddof=1)) if len(seeds) > 1 else None,
+                "drop": _part(means["full"][name] - means[run][name], means["full"][name]),
+            }
+            for name in METRICS
+        }
+        record["runs"][run] = {"metrics": drops, "claim": CLAIMS.get(run.removeprefix("without "))}
+    if all(f"only {tensor}" in runs for tensor in TENSORS):
+        record["synergy"] = {}
+        for name in METRICS:
+            none = means["without all"][name]
+            singles = {tensor: means[f"only {tensor}"][name] - none for tensor in TENSORS}
+            together = means["full"][name] - none
+            record["synergy"][name] = {
+                "all_six": together,
+                "single": singles,
+                "sum_of_singles": sum(singles.values()),
+                "synergy": together - sum(singles.values()),
+            }
+    return record
+
+
+def ablation_table(record: Mapping[str, Any]) -> Grid:
+    """One line per tensor: drops when exchanged and when missing in training, beside the document's claim."""
+    title = "What is lost without each tensor, share of the whole model's figure (fresh baskets, trip known)"
+    columns = ("tensor", "Top-1, exchanged", "MRR, exchanged", "MRR, retrained", "document claims")
+    grid = Grid(*columns, title=title, title_justify="left")
+    runs = record.get("retrained", {}).get("runs", {})
+    for tensor, found in record["exchanged"]["tensors"].items():
+        run = runs.get(f"without {tensor}")
+        retrained = _percent(run["metrics"]["mrr"]["drop"]) + "%" if run else "–"
+        cells = [_cell(found["drops"][name]) for name in ("top1", "mrr")]
+        grid.add_row(tensor, *cells, retrained, f"{_percent(found['claim'])}%")
+    return grid
+
+
+def synergy_line(record: Mapping[str, Any]) -> str | None:
+    """All six tensors against the sum of what each adds alone, in MRR; None where it was not measured."""
+    found = record.get("retrained", {}).get("synergy", {}).get("mrr")
+    if not found:
+        return None
+    return (
+        f"Synergy (MRR): all six tensors add {found['all_six']:+.4f} to a model without any, each alone adds "
+        f"{found['sum_of_singles']:+.4f} in sum: {found['synergy']:+.4f}"
+    )
+
+
+def _cell(drop: Mapping[str, Any]) -> str:
+    if drop["drop"] is None:
+        return "–"
+    low, high = drop["interval"]
+    return f"{_percent(drop['drop'])}% ({_percent(high)} … {_percent(low)})"
+
+
+def _percent(drop: float) -> str:
+    return f"{-100 * drop + 0.0:+.1f}"
+
+
+def _part(difference: float, full: float) -> float | None:
+    return difference / full if full else None

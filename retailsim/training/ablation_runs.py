@@ -1,0 +1,99 @@
+"""Models trained without some of the tensors, each run kept when it is done (SPEC C34)."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from retailsim.artifacts import SAMPLE_TABLES
+from retailsim.config import Config
+from retailsim.evaluation.metrics import Metrics
+from retailsim.manifest import fingerprint
+from retailsim.model.basket_model import BasketModel
+from retailsim.storage import atomic
+from retailsim.training import checkpoint as checkpoints
+from retailsim.training.ablation import TENSORS, ranks_with, without_config, without_samples, without_tables
+from retailsim.training.dataset import load_samples
+from retailsim.training.device import make_fabric
+from retailsim.training.loop import fit
+from retailsim.training.protocol import Protocol
+from retailsim.training.run import Run
+from retailsim.training.tables import load_tables
+from retailsim.vocab import Vocabulary
+
+
+def runs(with_synergy: bool) -> dict[str, tuple[str, ...]]:
+    """Name of each run and the tensors it goes without."""
+    found: dict[str, tuple[str, ...]] = {"full": (), **{f"without {tensor}": (tensor,) for tensor in TENSORS}}
+    if with_synergy:
+        found["without all"] = TENSORS
+        found |= {f"only {tensor}": tuple(t for t in TENSORS if t != tensor) for tensor in TENSORS}
+    return found
+
+
+class Trainer:
+    """Trains, evaluates and keeps the runs of an ablation.
+
+    Args:
+        root: data root.
+        folder: where each run has a folder with its checkpoints and result.json.
+        vocabulary: the products.
+        protocol: baskets on which every run is measured.
+        config: of the whole model; a run differs in what it goes without, and in its seed.
+        device: as `--device`.
+    """
+
+    def __init__(
+        self, root: Path, folder: Path, vocabulary: Vocabulary, protocol: Protocol, config: Config, device: str
+    ) -> None:
+        self._root, self._folder, self._vocabulary, self._protocol = root, folder, vocabulary, protocol
+        self._config, self._device = config, device
+        self._data = {split: fingerprint(root / table.path) for split, table in SAMPLE_TABLES.items()}
+
+    def results(self, seeds: int, with_synergy: bool, say: Callable[[str], None]) -> dict[str, list[dict[str, Any]]]:
+        """Metrics of every run and seed; `say` is told of each that begins or was kept."""
+        found: dict[str, list[dict[str, Any]]] = {}
+        for name, missing in runs(with_synergy).items():
+            for seed in range(seeds):
+                found.setdefault(name, []).append(self.result(name, missing, seed, say))
+        return found
+
+    def result(self, name: str, missing: Sequence[str], seed: int, say: Callable[[str], None]) -> dict[str, Any]:
+        """Metrics of one run, trained now or kept from before."""
+        folder = self._folder / f"{name.replace(' ', '_')}_seed{seed}"
+        config = without_config(self._config.with_train(seed=seed), missing)
+        key = {
+            "config": config.to_json(),
+            "without": list(missing),
+            "data": self._data,
+            "n": len(self._protocol.samples),
+        }
+        key = json.loads(json.dumps(key))
+        path = folder / "result.json"
+        kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        if kept.get("key") == key:
+            say(f"{name}, seed {seed}: kept")
+            return kept["metrics"]
+        say(f"{name}, seed {seed}: training")
+        metrics = self._train(config, missing, folder)
+        with atomic(path) as temporary:
+            temporary.write_text(json.dumps({"key": key, "metrics": metrics}, indent=1) + "\n", encoding="utf-8")
+        return metrics
+
+    def _train(self, config: Config, missing: Sequence[str], folder: Path) -> dict[str, Any]:
+        tables = without_tables(load_tables(self._root), missing)
+        train, val = (without_samples(load_samples(self._root, split), missing) for split in ("train", "val"))
+        folder.mkdir(parents=True, exist_ok=True)
+        fabric = make_fabric(self._device)
+        fit(
+            config, tables, self._vocabulary, train, val, Run(folder, fabric), None,
+            lambda epoch, done, total: None, lambda report: None,
+        )  # fmt: skip
+        state = checkpoints.load(folder / "best_model.pt", self._vocabulary)
+        model = BasketModel(config.model, tables, self._vocabulary.size)
+        model.load_state_dict(state["model"])
+        model.to(fabric.device)
+        asked = replace(self._protocol, samples=without_samples(self._protocol.samples, missing))
+        ranks = ranks_with(model, asked, config.train.batch_size, fabric.device, is_trip_known="T6" not in missing)
+        return Metrics.from_ranks(ranks).to_json()
