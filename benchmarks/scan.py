@@ -1,22 +1,20 @@
 """The encoder's scan against the recurrence place by place, and how its time grows with the number of places.
 
-    python benchmarks/scan.py [--rounds 7] [--threads 2] [--json PATH]
+    python -m benchmarks.scan [--rounds 5] [--threads 2] [--json PATH]
 
-Forward and backward of the scan alone, both directions, float32. The two are timed in turns and the fastest round of
-each counts, so that a busy machine disturbs the ratio little.
+Forward and backward of the scan alone, both directions, float32, full preset; all variants take turns.
 """
 
 import argparse
-import json
-import platform
-import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from benchmarks.measure import in_turns, report
 from retailsim.config import PRESETS
 from retailsim.model.scan import CHUNK, scan, scan_reference
 
@@ -24,6 +22,13 @@ MODEL = PRESETS["full"].model
 BATCH = 64
 LENGTHS = (17, 51)  # an average and a full basket, with the context
 GROWTH = (256, 512, 1024, 2048, 4096)
+VARIANTS: dict[str, Callable[..., Tensor]] = {
+    "recurrence": scan_reference,
+    "one matrix": partial(scan, chunk=GROWTH[-1]),
+    f"chunks of {CHUNK}": scan,
+    "chunks of 16": partial(scan, chunk=16),
+}
+TOO_SLOW = {"recurrence": 51, "one matrix": 1024}  # beyond so many places
 
 
 def inputs(batch: int, length: int) -> list[Tensor]:
@@ -38,53 +43,43 @@ def inputs(batch: int, length: int) -> list[Tensor]:
     return [t.requires_grad_() for t in (x, dt, log_a, b, c)]
 
 
-def seconds(function: Callable[..., Tensor], arguments: list[Tensor]) -> float:
-    """Forward and backward once."""
-    start = time.perf_counter()
+def forward_backward(function: Callable[..., Tensor], arguments: list[Tensor]) -> None:
     y = function(*arguments)
     torch.autograd.grad(y, arguments, torch.ones_like(y))
-    return time.perf_counter() - start
 
 
-def fastest(runs: dict[str, tuple[Callable[..., Tensor], list[Tensor]]], rounds: int) -> dict[str, float]:
-    """Milliseconds of each run, all runs in turns; the first turn only warms up."""
-    times: dict[str, list[float]] = {name: [] for name in runs}
-    for _ in range(rounds + 1):
-        for name, (function, arguments) in runs.items():
-            times[name].append(seconds(function, arguments))
-    return {name: 1000 * min(each[1:]) for name, each in times.items()}
+def measure(batch: int, length: int, rounds: int) -> dict[str, dict[str, float]]:
+    """Seconds of each variant that is not too slow for `length` places."""
+    arguments = inputs(batch, length)
+    runs = {
+        name: partial(forward_backward, function, arguments)
+        for name, function in VARIANTS.items()
+        if length <= TOO_SLOW.get(name, length)
+    }
+    in_turns(runs, 1)  # warms up
+    return {name: turns.record() for name, turns in in_turns(runs, rounds).items()}
 
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=7, help="timed turns (default 7)")
+    parser.add_argument("--rounds", type=int, default=5, help="timed turns (default 5)")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads (default 2)")
     parser.add_argument("--json", type=Path, help="where to write the figures")
     args = parser.parse_args(argv)
     torch.set_num_threads(args.threads)
-    record: dict[str, object] = {
-        "machine": platform.processor() or platform.machine(),
-        "torch": torch.__version__,
-        "threads": args.threads,
-        "batch": BATCH,
-        "inner_width": MODEL.width * MODEL.encoder_expand,
-    }
-    print(f"batch {BATCH}, inner width {record['inner_width']}, state {MODEL.state_size}, {args.threads} threads")
-    for length in LENGTHS:
-        arguments = inputs(BATCH, length)
-        ms = fastest({"recurrence": (scan_reference, arguments), "scan": (scan, arguments)}, args.rounds)
-        record[f"L={length}"] = ms
-        ratio = ms["recurrence"] / ms["scan"]
-        print(f"L={length:<5} recurrence {ms['recurrence']:8.1f} ms   scan {ms['scan']:7.1f} ms   ratio {ratio:.1f}")
-    ms = fastest({str(n): (scan, inputs(1, n)) for n in GROWTH}, args.rounds)
-    record["growth"] = ms
-    for n in GROWTH:
-        each = ms[str(n)] / n
-        print(f"L={n:<5} batch 1: {ms[str(n)]:8.1f} ms, {1000 * each:.1f} µs a place (chunks of {CHUNK})")
-    growth = ms[str(GROWTH[-1])] / ms[str(GROWTH[0])]
-    print(f"L={GROWTH[0]} → {GROWTH[-1]}: time × {growth:.1f} for places × {GROWTH[-1] / GROWTH[0]:.0f}")
-    if args.json:
-        args.json.write_text(json.dumps(record, indent=2) + "\n")
+    record: dict[str, dict] = {}
+    print(f"inner width {MODEL.width * MODEL.encoder_expand}, state {MODEL.state_size}; ms of processor time (wall)")
+    for batch, lengths in ((BATCH, LENGTHS), (1, GROWTH)):
+        for length in lengths:
+            figures = record[str(length)] = measure(batch, length, args.rounds)
+            shown = (
+                f"{name} {1000 * f['processor_fastest']:.1f} ({1000 * f['wall_fastest']:.1f})"
+                for name, f in figures.items()
+            )
+            print(f"batch {batch:>2}, L={length:<4}  " + "   ".join(shown))
+    first, last = (record[str(n)][f"chunks of {CHUNK}"]["processor_fastest"] for n in (GROWTH[0], GROWTH[-1]))
+    print(f"L={GROWTH[0]} → {GROWTH[-1]}: time × {last / first:.1f} for places × {GROWTH[-1] / GROWTH[0]:.0f}")
+    report({"seconds": record}, args.json)
 
 
 if __name__ == "__main__":

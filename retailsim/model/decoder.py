@@ -25,13 +25,19 @@ class SelfAttention(nn.Module):
         self.queries_keys_values = nn.Linear(config.width, 3 * config.width)
         self.out_proj = nn.Linear(config.width, config.width)
 
-    def forward(self, x: Float[Tensor, "B L D"], is_padding: Bool[Tensor, "B L"]) -> Float[Tensor, "B L D"]:
-        """Position 0 must not be padding: it is what every other place can always see."""
+    def forward(
+        self, x: Float[Tensor, "B L D"], is_padding: Bool[Tensor, "B L"], rows: Int[Tensor, " R"] | None = None
+    ) -> Float[Tensor, "B L D"] | Float[Tensor, "R D"]:
+        """What each place finds, or each of the flat places `rows`.
+
+        Position 0 must not be padding: it is what every other place can always see.
+        """
         length = x.shape[1]
         is_earlier = torch.ones(length, length, dtype=torch.bool, device=x.device).tril()
         is_visible = is_earlier & ~is_padding[:, None, None, :]  # [B, 1, L, L]
         queries, keys, values = self.queries_keys_values(x).chunk(3, dim=-1)
-        return self.out_proj(attend(queries, keys, values, is_visible, self.heads))
+        mixed = attend(queries, keys, values, is_visible, self.heads)
+        return self.out_proj(mixed if rows is None else mixed.flatten(0, 1)[rows])
 
 
 class CrossAttention(nn.Module):
@@ -45,11 +51,19 @@ class CrossAttention(nn.Module):
         self.out_proj = nn.Linear(config.width, config.width)
 
     def forward(
-        self, x: Float[Tensor, "B L D"], memory: Float[Tensor, "B L D"], is_padding: Bool[Tensor, "B L"]
-    ) -> Float[Tensor, "B L D"]:
-        """What each place of x finds in `memory`."""
+        self,
+        x: Float[Tensor, "B L D"] | Float[Tensor, "R D"],
+        memory: Float[Tensor, "B L D"],
+        is_padding: Bool[Tensor, "B L"],
+        rows: Int[Tensor, " R"] | None = None,
+    ) -> Float[Tensor, "B L D"] | Float[Tensor, "R D"]:
+        """What each place of x finds in `memory`; with `rows`, x holds these flat places only."""
         keys, values = self.keys_values(memory).chunk(2, dim=-1)
-        return self.out_proj(attend(self.queries(x), keys, values, ~is_padding[:, None, None, :], self.heads))
+        queries = self.queries(x)
+        if rows is not None:  # projections cost, the attention itself is cheap: the other places ask with zeros
+            queries = torch.zeros_like(keys).flatten(0, 1).index_copy(0, rows, queries).view_as(keys)
+        mixed = attend(queries, keys, values, ~is_padding[:, None, None, :], self.heads)
+        return self.out_proj(mixed if rows is None else mixed.flatten(0, 1)[rows])
 
 
 def attend(
@@ -91,11 +105,12 @@ class DecoderLayer(nn.Module):
         rows: Int[Tensor, " R"] | None = None,
         draws: Int[Tensor, "B L"] | None = None,
     ) -> Float[Tensor, "B L D"] | Float[Tensor, "R D"]:
-        """The layer's result at all places, or at the flat places `rows` (b·L + l) only, which costs less."""
+        """The layer's result at all places, or at the flat places `rows` (b·L + l, each once) only, which costs less."""
         after_self, after_cross, after_feed_forward = self.dropouts
-        x = self.self_norm(x + after_self(self.self_attention(x, is_padding), draws))
-        x = self.cross_norm(x + after_cross(self.cross_attention(x, memory, is_padding), draws))
+        found = self.self_attention(x, is_padding, rows)
         if rows is not None:
             x = x.flatten(0, 1)[rows]
             draws = None if draws is None else draws.flatten()[rows]
+        x = self.self_norm(x + after_self(found, draws))
+        x = self.cross_norm(x + after_cross(self.cross_attention(x, memory, is_padding, rows), draws))
         return self.feed_forward_norm(x + after_feed_forward(self.feed_forward(x), draws))

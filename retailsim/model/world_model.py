@@ -19,6 +19,8 @@ from retailsim.model.fusion import ContextFusion, ProductFusion
 from retailsim.model.heads import ProductHead, TripHeads
 from retailsim.model.mamba import MambaLayer
 
+KEPT_PLACES = 7000  # B·S whose insides of the full preset take 3 GB
+
 
 @dataclass(frozen=True)
 class SixTensors:
@@ -73,9 +75,11 @@ class WorldModel(nn.Module):
         """Logits at the hidden `places` (flat, b·S + s) and for the trip.
 
         `draws` choose each basket's dropout masks; None drops nothing.
-        `gradient_checkpointing` computes each layer again in the backward pass instead of keeping its insides.
+        `gradient_checkpointing` computes each layer again in the backward pass instead of keeping its insides, as happens
+        anyhow on a CPU for a batch of more than KEPT_PLACES places: few batches are so long, and they alone need the memory.
         """
-        run = _checkpointed if gradient_checkpointing else _called
+        is_much = is_padding.is_cpu and is_padding.numel() > KEPT_PLACES
+        run = _checkpointed if gradient_checkpointing or is_much else _called
         is_padding_behind_context = nn.functional.pad(is_padding, (1, 0))  # [B, L]
         by_place = None if draws is None else draws_at(draws, is_padding_behind_context.shape[1])
         sequence = self.fuse(tensors, is_padding, by_place)

@@ -60,9 +60,15 @@ def test_a_basket_of_padding_gives_numbers():
 
 
 def test_chosen_rows_are_those_of_the_whole():
-    layer = DecoderLayer(CONFIG).eval()
-    x, memory = (torch.cat([states(s), states(s + 1)]) for s in (0, 2))
-    is_padding = NONE_PADDED.expand(2, -1)
+    """In values and in every gradient: what is left out was never needed."""
+    layer = DecoderLayer(CONFIG).eval().double()
+    x, memory = (torch.cat([states(s), states(s + 1)]).double().requires_grad_() for s in (0, 2))
+    is_padding = torch.tensor([[False] * 6, [False] * 4 + [True] * 2])
     rows = torch.tensor([7, 0, 4])
-    whole = layer(x, memory, is_padding).flatten(0, 1)
-    torch.testing.assert_close(layer(x, memory, is_padding, rows), whole[rows])
+    whole, chosen = layer(x, memory, is_padding).flatten(0, 1)[rows], layer(x, memory, is_padding, rows)
+    torch.testing.assert_close(chosen, whole, atol=1e-10, rtol=1e-10)
+    inputs = (x, memory, *layer.parameters())
+    for one, other in zip(
+        *(torch.autograd.grad(result.square().sum(), inputs) for result in (chosen, whole)), strict=True
+    ):
+        torch.testing.assert_close(one, other, atol=1e-10, rtol=1e-10)

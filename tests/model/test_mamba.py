@@ -7,7 +7,8 @@ import torch
 from torch.nn import functional
 
 from retailsim.config import PRESETS
-from retailsim.model.mamba import MambaLayer, Mixer, ShortConvolution
+from retailsim.model.convolution import ShortConvolution
+from retailsim.model.mamba import MambaLayer, Mixer
 
 CONFIG = PRESETS["tiny"].model
 

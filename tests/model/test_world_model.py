@@ -117,6 +117,20 @@ def test_checkpointing_changes_no_gradient():
         assert torch.equal(plain, again)
 
 
+def test_a_batch_of_many_places_keeps_less_and_has_the_same_gradient(monkeypatch):
+    found = []
+    for kept_places in (10_000, 0):
+        monkeypatch.setattr("retailsim.model.world_model.KEPT_PLACES", kept_places)
+        model, sizes = world_model().train(), []
+        with torch.autograd.graph.saved_tensors_hooks(lambda t, sizes=sizes: sizes.append(t.numel()) or t, lambda t: t):
+            loss = loss_of(model)
+        found.append((sum(sizes), torch.autograd.grad(loss, list(model.parameters()))))
+    (all_kept, plain), (few_kept, again) = found
+    assert few_kept < all_kept / 2
+    for one, other in zip(plain, again, strict=True):
+        assert torch.equal(one, other)
+
+
 def test_every_parameter_learns():
     model = world_model().eval()
     loss_of(model).backward()
