@@ -17,6 +17,7 @@ from retailsim.errors import UserError
 from retailsim.model.world_model import parameter_count
 from retailsim.reading import load_vocabulary
 from retailsim.training import checkpoint
+from retailsim.training.batch_size import batch_that_fits
 from retailsim.training.dataset import load_samples
 from retailsim.training.device import make_fabric, set_threads
 from retailsim.training.loop import fit
@@ -32,7 +33,7 @@ PRECISIONS = {"32-true": "float32", "bf16-mixed": "bfloat16"}
 
 def train(
     epochs: int | None = None,
-    batch_size: int | None = None,
+    batch_size: int | Literal["auto"] | None = None,
     learning_rate: float | None = None,
     warmup_epochs: int | None = None,
     finetune_epochs: int | None = None,
@@ -55,7 +56,7 @@ def train(
 
     Args:
         epochs: epochs in all (20).
-        batch_size: baskets per step (256).
+        batch_size: baskets per step (256); auto: as many as the memory of a GPU holds.
         learning_rate: rate of the main phase (full: 5e-5; warm-up and fine-tuning have the preset's lower rate).
         warmup_epochs: first epochs, with the product loss only (3).
         finetune_epochs: last epochs, with 20 % of the products hidden (5).
@@ -77,7 +78,7 @@ def train(
     vocabulary = load_vocabulary(data_dir)
     resumed = go_on_from(resume, checkpoint_dir, vocabulary) if resume else None
     given = {
-        "epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate, "warmup_epochs": warmup_epochs,
+        "epochs": epochs, "batch_size": None if batch_size == "auto" else batch_size, "learning_rate": learning_rate, "warmup_epochs": warmup_epochs,
         "finetune_epochs": finetune_epochs, "mask_prob": mask_prob, "max_grad_norm": max_grad_norm, "seed": seed,
     }  # fmt: skip
     config = configure(preset, resumed, given)
@@ -86,6 +87,10 @@ def train(
     console.out.quiet = not fabric.is_global_zero
     samples = {split: load_samples(data_dir, split) for split in ("train", "val")}
     run = Run(checkpoint_dir, fabric, num_workers, gradient_checkpointing, accumulate, checkpoint_every, threads)
+    tables = load_tables(data_dir)
+    if batch_size == "auto" and not resumed:
+        config = config.with_train(batch_size=batch_that_fits(config, tables, vocabulary, samples["train"], run))
+        console.out.print(f"{config.train.batch_size:,} baskets per step")
     console.out.print(
         f"{config.preset} preset on {where(run)}: {len(samples['train']):,} training baskets, "
         f"{len(samples['val']):,} validation baskets, vocabulary {vocabulary.size:,}"
@@ -95,7 +100,7 @@ def train(
         task = bar.add_task("", total=None, rate="–")
         try:
             model = fit(
-                config, load_tables(data_dir), vocabulary, samples["train"], samples["val"], run, resumed,
+                config, tables, vocabulary, samples["train"], samples["val"], run, resumed,
                 lambda epoch, done, total: show_batch(bar, task, config, epoch, done, total),
                 lambda report: show_epoch(report, config.train.epochs),
             )  # fmt: skip

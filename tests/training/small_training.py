@@ -44,7 +44,7 @@ def train_small(
     tables: Tables | None = None,
     on_batch: Callable[[int, int, int], None] = lambda epoch, done, total: None,
     on_epoch: Callable[[EpochReport], None] = lambda report: None,
-    **changes: int | bool,
+    **changes: int | bool | Fabric,
 ) -> list[EpochReport]:
     """Reports of the epochs that were trained; `changes` are fields of Run."""
     vocabulary, reports = small_vocabulary(), []
