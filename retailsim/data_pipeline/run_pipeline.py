@@ -26,8 +26,10 @@ from retailsim.data_pipeline.transactions import build_transactions, calendar_of
 from retailsim.data_pipeline.unit_prices import derive_prices
 from retailsim.errors import UserError
 from retailsim.manifest import Manifest
-from retailsim.sources.read import read_transactions, source_files
+from retailsim.sources.mapping import Mapping, load_mapping
+from retailsim.sources.read import read_transactions, side_files, source_files
 from retailsim.sources.sample import sample_customers
+from retailsim.sources.schema import PUBLISHED
 from retailsim.sources.stored import stored_rows
 from retailsim.sources.validate import judge, usable_account
 from retailsim.storage import connect
@@ -39,6 +41,7 @@ OUTPUTS = (TRANSACTIONS, CALENDAR, PRICES, PRODUCT_GRAPH, AFFINITY, MISSIONS)
 def run_pipeline(
     input: Path = Path("raw_data"),
     nrows: int | None = None,
+    mapping: str | None = None,
     data_dir: Path = Path("data"),
     train_weeks: int = Calendar.train_end,
     val_weeks: int = Calendar.val_end,
@@ -48,6 +51,8 @@ def run_pipeline(
     Args:
         input: a CSV or Parquet file, or a folder of weekly transactions*.csv[.gz|.zst] or .parquet files.
         nrows: take about this many rows, as whole customers over all weeks; all rows when left out.
+        mapping: a YAML file or the name of a shipped one (see docs/mapping.md) that says what other columns than the
+            published ones mean.
         data_dir: root of everything written.
         train_weeks: last week of the training split.
         val_weeks: last week of the validation split; later weeks are the test split.
@@ -58,12 +63,19 @@ def run_pipeline(
         raise UserError(
             f"--nrows {nrows} takes no rows: give a number of at least 1, or leave --nrows out for all rows"
         )
-    settings = {"nrows": nrows, "train_weeks": train_weeks, "val_weeks": val_weeks}
-    manifest = Manifest(PIPELINE, data_dir, source_files(input), settings, OUTPUTS)
+    columns = load_mapping(mapping) if mapping else None
+    settings = {
+        "nrows": nrows,
+        "train_weeks": train_weeks,
+        "val_weeks": val_weeks,
+        "mapping": columns.text if columns else None,
+    }
+    files = source_files(input, columns) + (side_files(input, columns) if columns else [])
+    manifest = Manifest(PIPELINE, data_dir, files, settings, OUTPUTS)
     if manifest.is_current():
         console.out.print(f"{data_dir / 'processed'} is current: nothing to do")
         return
-    prepare_transactions(input, nrows, data_dir, train_weeks, val_weeks)
+    prepare_transactions(input, nrows, data_dir, train_weeks, val_weeks, columns)
     engine = connect()  # a new one: the raw rows' memory is free again
     transactions = TRANSACTIONS.read(data_dir, engine)
     steps = (
@@ -86,12 +98,16 @@ def run_pipeline(
     manifest.write()
 
 
-def prepare_transactions(source: Path, nrows: int | None, root: Path, train_end: int, val_end: int) -> None:
+def prepare_transactions(
+    source: Path, nrows: int | None, root: Path, train_end: int, val_end: int, mapping: Mapping | None = None
+) -> None:
     """Read, check, sample and write the transactions; print the account of rows."""
     engine = connect()
-    verdict = judge(read_transactions(source, engine), stored_rows(source_files(source)), engine)
+    schema = mapping.schema if mapping else PUBLISHED
+    stored = stored_rows(source_files(source, mapping))
+    verdict = judge(read_transactions(source, engine, mapping), stored, engine, schema)
     account = usable_account(verdict, source)
-    calendar = calendar_of(verdict.used, train_end, val_end)
+    calendar = calendar_of(verdict.used, train_end, val_end, schema.names["date"])
     if nrows is not None:
         sample = engine.create_table("sample", sample_customers(verdict.rows, nrows).select("file", "row"), temp=True)
         verdict = verdict.of(sample)
@@ -103,6 +119,8 @@ def prepare_transactions(source: Path, nrows: int | None, root: Path, train_end:
         QUARANTINE.write(root, verdict.aside, engine, ["file", "row"])
     else:
         (root / QUARANTINE.path).unlink(missing_ok=True)
+    if mapping and mapping.unknown:
+        console.out.print(f"not in the source, so unknown: {', '.join(mapping.unknown)}")
     n = TRANSACTIONS.read(root, engine).count().execute()
     console.out.print(
         f"{rows:,} rows in = {rows - aside:,} used + {aside:,} set aside{' in ' + QUARANTINE.path if aside else ''}; "

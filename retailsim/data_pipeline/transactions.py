@@ -9,18 +9,20 @@ import ibis.expr.types as ir
 
 from retailsim.artifacts import TRANSACTIONS
 from retailsim.errors import UserError
-from retailsim.sources.schema import SPELLINGS
+from retailsim.sources.schema import PUBLISHED
 from retailsim.weeks import Calendar
 
 KEYS = ("basket_id", "product_id")
 SUMMED = ("quantity", "spend")
 
 
-def calendar_of(rows: ir.Table, train_end: int, val_end: int) -> Calendar:
+def calendar_of(rows: ir.Table, train_end: int, val_end: int, date_column: str = PUBLISHED.names["date"]) -> Calendar:
     """The calendar from the first to the last day of `rows`; a UserError where no row has a day."""
     days = rows.aggregate(first=rows.date.min(), last=rows.date.max()).to_pyarrow().to_pylist()[0]
     if days["first"] is None:
-        raise UserError(f"no row has a date: fill column {SPELLINGS['date'][0]} of the source, as yyyymmdd")
+        raise UserError(
+            f"no row has a date: fill column {date_column} of the source, as yyyymmdd or as its mapping says"
+        )
     return Calendar.starting(days["first"], days["last"], train_end, val_end)
 
 

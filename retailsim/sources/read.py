@@ -6,21 +6,23 @@ import ibis
 import ibis.expr.types as ir
 
 from retailsim.errors import UserError
-from retailsim.sources.schema import SPELLINGS
+from retailsim.sources.mapping import Mapping
+from retailsim.sources.mapping_rows import mapped_rows, matching_files, side_file
+from retailsim.sources.schema import LINE, ROW, SPELLINGS
 from retailsim.sources.stored import csv_header
 from retailsim.storage import engine_errors
 
 CSV_SUFFIXES = (".csv", ".csv.gz", ".csv.zst")
 SUFFIXES = (*CSV_SUFFIXES, ".parquet")
-ROW, LINE = "__row", "__line"  # beside a file's own columns: number of the row, text of a row of another width
 EXTRA = 8  # values behind the header's last column that are kept to be shown; still more of them stop the run
 NO_NULL = "\x01"  # an empty value is text; null is what a short row lacks
 
 
-def source_files(source: Path) -> list[Path]:
+def source_files(source: Path, mapping: Mapping | None = None) -> list[Path]:
     """The files of `source`: itself, or a folder's `transactions*` files in the order of their names, or its only data file.
 
-    `time.csv`, the calendar that the published data has beside the receipts, is never taken.
+    `time.csv`, the calendar that the published data has beside the receipts, is never taken. A `mapping` may name a
+    folder's files otherwise.
     """
     if not source.exists():
         raise UserError(
@@ -29,6 +31,13 @@ def source_files(source: Path) -> list[Path]:
         )
     if source.is_file():
         files = [source]
+    elif mapping and mapping.files:
+        files = matching_files(source, mapping.files, SUFFIXES)
+        if not files:
+            raise UserError(
+                f"{source} holds none of the files {', '.join(mapping.files)} that {mapping.origin} names: "
+                f'name another folder with "--input", or another mapping with "--mapping"'
+            )
     else:
         data = sorted(f for f in source.iterdir() if f.name.endswith(SUFFIXES) and f.name != "time.csv")
         files = [f for f in data if f.name.startswith("transactions")] or (data if len(data) == 1 else [])
@@ -54,14 +63,27 @@ def source_files(source: Path) -> list[Path]:
     return files
 
 
-def read_transactions(source: Path, engine: ibis.BaseBackend) -> ir.Table:
+def side_files(source: Path, mapping: Mapping) -> list[Path]:
+    """The files beside the rows of `source` that `mapping` joins, optional ones where they are."""
+    folder = source if source.is_dir() else source.parent
+    return [path for join in mapping.joins if (path := side_file(folder, join, SUFFIXES))]
+
+
+def read_transactions(source: Path, engine: ibis.BaseBackend, mapping: Mapping | None = None) -> ir.Table:
     """All rows of `source` as text under our column names, with `file`, `row` and `line` of each.
 
     `row` counts the rows of a file from 1; where no value holds a line break and no line is empty, it is the line's number
     in the CSV less one, for the header. `line` is the text of a row that has more or fewer values than the header, else
-    null. A column that is missing in a file is a UserError that names file and column.
+    null. A column that is missing in a file is a UserError that names file and column. Without a `mapping` the columns are
+    the published ones.
     """
-    tables = [_read_file(file, engine) for file in source_files(source)]
+    files = source_files(source, mapping)
+    if mapping:
+        folder = source if source.is_dir() else source.parent
+        sides = [(join, side_file(folder, join, SUFFIXES)) for join in mapping.joins]
+        beside = [(join, path, open_file(path, engine).drop(ROW, LINE) if path else None) for join, path in sides]
+        return mapped_rows([(path, open_file(path, engine)) for path in files], beside, mapping)
+    tables = [_read_file(file, engine) for file in files]
     return ibis.union(*tables) if len(tables) > 1 else tables[0]
 
 
@@ -76,11 +98,16 @@ def unreadable(error: Exception, source: str = "the source") -> UserError:
     )
 
 
-def _read_file(file: Path, engine: ibis.BaseBackend) -> ir.Table:
+def open_file(file: Path, engine: ibis.BaseBackend) -> ir.Table:
+    """The rows of one file with its own columns, ROW and LINE."""
     try:
-        raw = _raw_csv(file, engine) if file.name.endswith(CSV_SUFFIXES) else _raw_parquet(file, engine)
+        return _raw_csv(file, engine) if file.name.endswith(CSV_SUFFIXES) else _raw_parquet(file, engine)
     except engine_errors(engine) as error:
         raise unreadable(error, str(file)) from error
+
+
+def _read_file(file: Path, engine: ibis.BaseBackend) -> ir.Table:
+    raw = open_file(file, engine)
     named = {name.casefold(): name for name in raw.columns}
     columns = {}
     for name, spellings in SPELLINGS.items():

@@ -45,6 +45,7 @@ HIERARCHY = (
     "hierarchy_30",
     "hierarchy_40",
 )  # a tree: each has one parent
+ROW, LINE = "__row", "__line"  # beside a file's own columns: number of the row, text of a row of another width
 NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 WHOLE_NUMBER = r"^[+-]?[0-9]+(\.0*)?$"  # Parquet written from floats says 3.0
 
@@ -53,7 +54,7 @@ WHOLE_NUMBER = r"^[+-]?[0-9]+(\.0*)?$"  # Parquet written from floats says 3.0
 class Schema:
     """What a source has: how it calls our columns, and which of them no row may leave empty."""
 
-    names: Mapping[str, str]  # column of ours → its raw name, for messages; a column that is not here is unknown
+    names: Mapping[str, str]  # column of ours → its raw name, for messages; its own where it is unknown
     required: tuple[str, ...]
 
 

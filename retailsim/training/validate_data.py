@@ -16,7 +16,9 @@ from retailsim import artifacts, console
 from retailsim.errors import UserError
 from retailsim.manifest import fingerprint, manifest_path, read_manifest
 from retailsim.reading import load_vocabulary
+from retailsim.sources.mapping import Mapping, load_mapping, parse_mapping
 from retailsim.sources.read import read_transactions, source_files
+from retailsim.sources.schema import PUBLISHED
 from retailsim.sources.stored import stored_rows
 from retailsim.sources.validate import judge
 from retailsim.storage import Array, Artifact, Record, Table, atomic, connect, engine_errors
@@ -27,6 +29,7 @@ Check = tuple[str, str, Callable[[], str]]  # path, command that repairs it, wha
 
 def validate_data(
     input: Path = Path("raw_data"),
+    mapping: str | None = None,
     data_dir: Path = Path("data"),
     checkpoint_dir: Path = Path("checkpoints"),
     json: Path | None = None,
@@ -37,12 +40,14 @@ def validate_data(
 
     Args:
         input: the raw source.
+        mapping: what its columns mean (file or name); that of the last run of the pipeline when left out.
         data_dir: root of what the stages wrote.
         checkpoint_dir: folder of the checkpoints.
         json: write the findings to this file.
     """
+    columns = load_mapping(mapping) if mapping else last_mapping(data_dir)
     findings = []
-    for path, repair, check in checks(input, data_dir, checkpoint_dir):
+    for path, repair, check in checks(input, columns, data_dir, checkpoint_dir):
         try:
             findings.append({"path": path, "sound": True, "finding": check(), "repair": None})
         except UserError as error:
@@ -63,9 +68,9 @@ def validate_data(
     return 1 if faults else 0
 
 
-def checks(source: Path, root: Path, checkpoint_dir: Path) -> Iterator[Check]:
+def checks(source: Path, mapping: Mapping | None, root: Path, checkpoint_dir: Path) -> Iterator[Check]:
     """All that there is to check, in the order of the road."""
-    yield str(source), "mend the receipts, or name others with --input", lambda: check_source(source)
+    yield str(source), "mend the receipts, or name others with --input", lambda: check_source(source, mapping)
     present = [artifacts.QUARANTINE] if (root / artifacts.QUARANTINE.path).exists() else []
     for artifact in (*present, *artifacts.ALL):
         command = f"python -m src.{artifact.written_by}"
@@ -74,10 +79,20 @@ def checks(source: Path, root: Path, checkpoint_dir: Path) -> Iterator[Check]:
         yield str(path), "python -m src.training.train", lambda path=path: check_checkpoint(path, root)  # type: ignore[misc]
 
 
-def check_source(source: Path) -> str:
+def last_mapping(root: Path) -> Mapping | None:
+    """The mapping with which the pipeline wrote data root `root`; None where it took none, or has not run."""
+    record = read_manifest(manifest_path(artifacts.TRANSACTIONS, artifacts.PIPELINE, root))
+    text = record["settings"].get("mapping") if record else None
+    return parse_mapping(text, f"the mapping of the last {artifacts.PIPELINE}") if text else None
+
+
+def check_source(source: Path, mapping: Mapping | None) -> str:
     """The account of raw rows; a UserError where the source cannot be trusted."""
     engine = connect()
-    verdict = judge(read_transactions(source, engine), stored_rows(source_files(source)), engine)
+    stored = stored_rows(source_files(source, mapping))
+    verdict = judge(
+        read_transactions(source, engine, mapping), stored, engine, mapping.schema if mapping else PUBLISHED
+    )
     counts = [f"{entry['n']:,} {entry['column']} {entry['reason']}" for entry in verdict.account()]
     aside = verdict.faults.count().execute()
     return f"{verdict.rows.count().execute():,} rows, {aside:,} to be set aside" + "".join(f"; {c}" for c in counts)

@@ -1,0 +1,149 @@
+"""Rows of another retailer under our column names, as text: what a mapping says, done to the files (SPEC C2).
+
+Reads the files that a `mapping.Mapping` names; side files are joined by their keys. Nothing is dropped: a row whose key is
+in no side file keeps its place, with nothing known of what that file would say.
+"""
+
+from collections.abc import Iterable, Sequence
+from fnmatch import fnmatch
+from functools import reduce
+from pathlib import Path
+
+import ibis
+import ibis.expr.types as ir
+
+from retailsim.errors import UserError
+from retailsim.sources.mapping import EVERY_ROW, WEEKDAYS, Column, CountBack, Join, Mapping
+from retailsim.sources.raw_values import day_text, hour_text, numbered_day_text, product_text, shifted, whole_number
+from retailsim.sources.schema import LINE, ROW, SPELLINGS
+
+JOINT = "/"  # between the parts of a value that is made of several columns
+FILE = "__file"  # beside a file's own columns, as ROW and LINE
+
+
+def matching_files(folder: Path, patterns: Iterable[str], suffixes: tuple[str, ...]) -> list[Path]:
+    """The files of `folder` that a name or pattern such as orders_*.csv stands for, in any of the `suffixes`."""
+    stems = [pattern.removesuffix(next((s for s in suffixes if pattern.endswith(s)), "")) for pattern in patterns]
+    return sorted(
+        file
+        for file in folder.iterdir()
+        if file.is_file() and any(fnmatch(file.name, stem + suffix) for stem in stems for suffix in suffixes)
+    )
+
+
+def side_file(folder: Path, join: Join, suffixes: tuple[str, ...]) -> Path | None:
+    """The file of `join` in `folder`; None where an optional one is not there, a UserError where it is needed."""
+    found = matching_files(folder, [join.file], suffixes)
+    if not found and not join.optional:
+        raise UserError(f"{folder / join.file} is missing: the mapping joins it by {join.key}; put it beside the rows")
+    if len(found) > 1:
+        raise UserError(f"{found[0]} and {found[1].name} would be the same side file: take one out of {folder}")
+    return found[0] if found else None
+
+
+def mapped_rows(
+    files: Sequence[tuple[Path, ir.Table]], sides: Sequence[tuple[Join, Path | None, ir.Table | None]], mapping: Mapping
+) -> ir.Table:
+    """All rows as text under our column names, with `file`, `row` and `line` of each (see `read.read_transactions`).
+
+    Args:
+        files: the files of the rows and their raw tables, with ROW and LINE.
+        sides: each join with its file and raw table; None for an optional file that is not there.
+        mapping: what is made of which columns.
+    """
+    tables = [_plain(raw, mapping).mutate(**{FILE: ibis.literal(path.name)}) for path, raw in files]
+    names = tables[0].columns
+    for (path, _), table in zip(files, tables, strict=True):
+        if missing := [name for name in names if name not in table.columns]:
+            raise UserError(f"{path} has no column {missing[0]}, which {files[0][0].name} has: add it, or take it out")
+    rows = ibis.union(*[table.select(*names) for table in tables]) if len(tables) > 1 else tables[0]
+    for join, beside, raw in sides:
+        if beside is not None and raw is not None:
+            side = _plain(raw, mapping)
+            rows = _joined(
+                rows, _counted_back(side, join.count_back, beside) if join.count_back else side, join, beside
+            )
+    is_partial = any(beside is None for _, beside, _ in sides)
+    known = {name: _made(column, rows, name, mapping, is_partial) for name, column in mapping.columns.items()}
+    place = {"file": rows[FILE], "row": rows[ROW], "line": rows[LINE]}
+    return rows.select(**place, **{name: known.get(name, ibis.null("string")) for name in SPELLINGS})
+
+
+def find_column(table: ir.Table, name: str) -> str | None:
+    """The column of `table` called `name`, in whatever case if there is no such column; None where there is none."""
+    alike = [column for column in table.columns if column.casefold() == name.casefold()]
+    return name if name in table.columns else alike[0] if len(alike) == 1 else None
+
+
+def _plain(raw: ir.Table, mapping: Mapping) -> ir.Table:
+    """`raw` as text; null where it is empty or says that a value is missing."""
+    columns = {name: raw[name] for name in raw.columns if name in (ROW, LINE)}
+    for name in (name for name in raw.columns if name not in columns):
+        text = raw[name].cast("string").strip()
+        for mark in ("", *mapping.missing):
+            text = text.nullif(mark)
+        columns[name] = text
+    return raw.select(**columns)
+
+
+def _joined(rows: ir.Table, side: ir.Table, join: Join, path: Path) -> ir.Table:
+    """`rows` with the columns of `side` that they lack; a UserError where a key stands twice in `side`."""
+    here, there = _need(rows, join.key, "the rows"), _need(side, join.key_there, str(path))
+    repeated = side.filter(side[there].notnull()).group_by(there).agg(n=ibis._.count())
+    twice = repeated.filter(repeated.n > 1).order_by(there).limit(1).to_pyarrow().to_pylist()
+    if twice:
+        raise UserError(
+            f"{path}: {there} {twice[0][there]!r} stands in {twice[0]['n']} rows, so a row would count twice: keep one"
+        )
+    new = [name for name in side.columns if name not in rows.columns]
+    keyed = side.select(**{f"{there}_joined": side[there]}, **{name: side[name] for name in new})
+    joined = rows.left_join(keyed, [rows[here] == keyed[f"{there}_joined"]])
+    return joined.select(*rows.columns, *new)
+
+
+def _counted_back(side: ir.Table, back: CountBack, path: Path) -> ir.Table:
+    """`side` with the day of each order (see `CountBack`)."""
+    customer, order, gap = (_need(side, name, str(path)) for name in (back.customer, back.order, back.gap))
+    numbered = side.mutate(_order=whole_number(side[order]), _gap=whole_number(side[gap]))
+    later = ibis.window(group_by=customer, order_by="_order", following=(1, None))
+    days = numbered._gap.sum().over(later).fill_null(0)
+    if back.weekday:
+        weekday = whole_number(numbered[_need(side, back.weekday, str(path))])
+        wanted = (weekday + WEEKDAYS.index(back.weekday_0)) % 7
+        there = shifted(back.last_day, -days).day_of_week.index().cast("int64")
+        nearest = (wanted - there + 10) % 7 - 3  # 3 days back … 3 days on
+        days = days - nearest.fill_null(0)
+    return numbered.mutate(**{back.name: shifted(back.last_day, -days).cast("string").left(10)}).drop("_order", "_gap")
+
+
+def _made(column: Column, table: ir.Table, name: str, mapping: Mapping, is_partial: bool) -> ir.StringValue:
+    """Our column `name` as text; null where an optional file is not there that would have had its columns."""
+    if column.value is not None:
+        return ibis.literal(column.value, "string")
+    found = [find_column(table, source) for source in column.sources]
+    if is_partial and None in found and name not in EVERY_ROW:
+        return ibis.null("string")
+    for source, at in zip(column.sources, found, strict=True):
+        if at is None:
+            raise UserError(
+                f"the source has no column {source}, of which {mapping.origin} makes {name}: "
+                f'mend the mapping, or let "retailsim inspect" propose one'
+            )
+    parts = [table[at] for at in found]
+    if column.is_product:
+        return product_text(*parts)
+    text = reduce(lambda left, right: left + JOINT + right, parts)
+    if column.day_one:
+        return numbered_day_text(text, column.day_one)
+    if column.formats:
+        return (day_text if name == "date" else hour_text)(text, column.formats)
+    if column.values:
+        return ibis.cases(*[(text == raw, ours) for raw, ours in column.values])
+    return text
+
+
+def _need(table: ir.Table, name: str, where: str) -> str:
+    found = find_column(table, name)
+    if found is None:
+        raise UserError(f"{where}: there is no column {name}, which the mapping needs: mend the mapping or the file")
+    return found
