@@ -12,6 +12,7 @@ from retailsim.errors import UserError
 # verb → module under retailsim, what it does; in the order of the road
 VERBS: dict[str, tuple[str, str]] = {
     "make-data": ("sources.make_data", "make a synthetic retailer and the truth planted in it (no receipts at hand?)"),
+    "inspect": ("sources.inspect", "look at receipts in other columns and propose a mapping of them"),
     "run-pipeline": ("data_pipeline.run_pipeline", "receipts → prices, product graph, store affinity, missions"),
     "run-feature-engineering": (
         "feature_engineering.run_feature_engineering",

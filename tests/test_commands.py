@@ -48,12 +48,13 @@ EXPECTED = {  # command line after `python -m src.` → the flags that it must s
 # C27: flags of `train` beyond those the document shows, and those that all commands share
 PROMISED = {
     "make-data": "--output --seed",
-    "run-pipeline": "--input --nrows --data-dir",
+    "inspect": "--output",
+    "run-pipeline": "--input --nrows --mapping --data-dir",
     "run-feature-engineering": "--nrows --data-dir --seed",
     "run-tensor-preparation": "--data-dir",
     "prepare-samples": "--data-dir",
     "prepare-tensor-cache": "--data-dir",
-    "validate-data": "--input --data-dir",
+    "validate-data": "--input --mapping --data-dir",
     "train": "--epochs --batch-size --learning-rate --warmup-epochs --finetune-epochs --mask-prob --resume"
     " --gradient-checkpointing --num-workers --max-grad-norm --device --preset --data-dir --checkpoint-dir --seed",
     "baselines": "--blend --data-dir",
