@@ -1,0 +1,125 @@
+"""C2: receipts in other retailers' files walk the whole road, from raw files to an evaluation; what they lack is masked.
+
+The synthetic retailer's receipts, written as each data set is published (tests/retailers.py). Nothing is trained well here.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from retailsim import layout
+from retailsim.artifacts import PRICE_CACHE, PRODUCT_CACHE, TRANSACTIONS
+from retailsim.data_pipeline.run_pipeline import prepare_transactions
+from retailsim.sources import make_data
+from retailsim.sources.mapping import load_mapping
+from tests import recipe, retailers
+
+SIX = """columns:
+  basket_id: receipt
+  product_id: sku
+  store_id: branch
+  timestamp: sold_at
+  quantity: pieces
+  spend: paid
+"""
+ROADS = {  # writer in tests/retailers.py → the shipped mapping
+    "six_columns": None,
+    "complete_journey": "complete-journey",
+    "instacart": "instacart",
+    "ta_feng": "ta-feng",
+}
+TRAINING = ["--preset", "tiny", "--epochs", "2", "--warmup-epochs", "1", "--finetune-epochs", "0", "--batch-size", "64"]
+
+
+@pytest.fixture(scope="module")
+def raw(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("receipts")
+    sizes = ["--customers", "40", "--products", "48", "--stores", "3", "--weeks", "20"]
+    assert make_data.main(["--output", str(folder), *sizes]) == 0
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name, mapping", ROADS.items())
+def test_from_raw_files_to_an_evaluation(raw, tmp_path, name, mapping, capsys):
+    shop = recipe.Shop(tmp_path / "raw", tmp_path / "data", tmp_path / "checkpoints")
+    getattr(retailers, name)(raw, shop.raw)
+    if mapping is None:
+        (tmp_path / "six.yaml").write_text(SIX)
+    flags = [
+        "--input",
+        "RAW",
+        "--mapping",
+        mapping or tmp_path / "six.yaml",
+        "--train-weeks",
+        "14",
+        "--val-weeks",
+        "17",
+    ]
+    for module, more in (("data_pipeline.run_pipeline", flags), *recipe.PREPARATION[1:]):
+        assert recipe.call(module, [*more, "--data-dir", shop.data], shop) == 0, module
+    paths = ["--data-dir", shop.data, "--checkpoint-dir", shop.checkpoints]
+    assert recipe.call("training.train", [*TRAINING, *paths], shop) == 0
+    report = tmp_path / "evaluation.json"
+    flags = [shop.checkpoints / "best_model.pt", "--json", report, "--detailed", "--data-dir", shop.data]
+    assert recipe.call("training.evaluate", flags, shop) == 0
+    fresh = json.loads(report.read_text())["views"]["fresh"]["trip_unknown"]
+    assert fresh["n"] > 30 and 0 < fresh["mrr"] < 1
+    assert recipe.call("training.validate_data", ["--input", "RAW", *paths], shop) == 0  # the mapping is remembered
+    assert "fault" not in capsys.readouterr().out
+    check_masks(name, shop)
+
+
+def check_masks(name: str, shop: recipe.Shop) -> None:
+    """What the data set does not have says so in the tensors of every test basket, and what it has does not."""
+    found = [tensors for _, tensors in recipe.tensors(shop, "test").values()]
+    six = {t: np.concatenate([tensors[t].reshape(-1, tensors[t].shape[-1]) for tensors in found]) for t in found[0]}
+    assert all(np.isfinite(values).all() for values in six.values())
+    has_hour, has_store, has_price = name != "ta_feng", name in ("six_columns", "complete_journey"), name != "instacart"
+    assert (six["t3"][:, layout.T3["hour"]].any(axis=1) == has_hour).all()
+    seen = PRICE_CACHE.read(shop.data)
+    assert seen.any() == has_price
+    masks = six["t4"][:, [layout.T4_PAID_KNOWN, layout.T4_BASKET.stop - 1]]
+    assert masks.any() == has_price
+    no_store = six["t5"][:, [7, 20]]  # format and region unknown
+    assert no_store.all() and (six["t5"][:, 23].any() == has_store)
+    is_anonymous = name == "six_columns"
+    assert (six["t1"][:, 27].any() == (not is_anonymous)) and six["t1"][:, 8].any()
+    assert not six["t6"].any()  # none of them has trip labels
+    products = PRODUCT_CACHE.read(shop.data)
+    assert np.isfinite(products).all() and products.any()
+    has_groups = name in ("complete_journey", "instacart")
+    assert six["t1"][:, 48:64].any() == has_groups
+
+
+def test_complete_journey_gives_the_receipts_that_were_written(shop, tmp_path):
+    """The mapped transactions are those of the published columns, under other names."""
+    written = recipe.Shop(tmp_path / "raw", tmp_path / "data", tmp_path)
+    retailers.complete_journey(shop.raw, written.raw)
+    prepare_transactions(written.raw, None, written.data, 20, 24, load_mapping("complete-journey"))
+    mapped, published = (pq.read_table(TRANSACTIONS.at(root)).to_pylist() for root in (written.data, shop.data))
+    published = [row for row in published if row["customer_id"] is not None]
+    names = ("week", "weekday", "hour", "quantity", "spend")
+    assert sorted(tuple(row[name] for name in names) for row in mapped) == sorted(
+        tuple(row[name] for name in names) for row in published
+    )
+    sizes = [
+        sorted(map(len, _grouped(rows, "basket_id"))) + sorted(map(len, _grouped(rows, "store_id")))
+        for rows in (mapped, published)
+    ]
+    assert sizes[0] == sizes[1]
+    absent = {row["product_id"] for row in mapped if row["hierarchy_10"] is None}
+    assert len(absent) == 1  # the product that product.csv lacks
+    assert {row["hierarchy_10"] for row in mapped} - {None} <= {
+        "/".join(row[f"hierarchy_{level}"] for level in (30, 20, 10)) for row in published
+    }
+
+
+def _grouped(rows: list[dict], name: str) -> list[list[dict]]:
+    groups: dict[str, list[dict]] = {}
+    for row in rows:
+        groups.setdefault(row[name], []).append(row)
+    return list(groups.values())
