@@ -27,23 +27,23 @@ TRANSACTIONS = Table(
     {
         "basket_id": ("string", "the shop's BASKET_ID"),
         "week": WEEK,
-        "shop_week": ("int32", "raw label yyyyww, for display"),
+        "shop_week": ("int32", "raw label yyyyww, for display; null: the source has none"),
         "date": ("date", "day of the trip"),
         "weekday": ("int32", "1 Monday … 7 Sunday"),
-        "hour": ("int32", "0–23"),
+        "hour": ("int32", "0–23; null in all rows: the source has none"),
         "product_id": PRODUCT,
-        "hierarchy_10": ("string", "sub-category, PROD_CODE_10"),
+        "hierarchy_10": ("string", "sub-category, PROD_CODE_10; null: not known, as at the other levels"),
         "hierarchy_20": ("string", "category, PROD_CODE_20"),
         "hierarchy_30": ("string", "group, PROD_CODE_30"),
         "hierarchy_40": ("string", "department, PROD_CODE_40"),
         "customer_id": ("string", "CUST_CODE; null: anonymous basket"),
         "price_segment": ("string", "customer's price sensitivity segment (seg_1); null: not known"),
         "lifestage": ("string", "customer's life stage segment (seg_2); null: not known"),
-        "store_id": STORE,
-        "store_format": ("string", "LS, MS, XLS, SS in the published data"),
-        "store_region": ("string", "region code"),
+        "store_id": ("string", "STORE_CODE; null in all rows: the source has none"),
+        "store_format": ("string", "LS, MS, XLS, SS in the published data; null: not known"),
+        "store_region": ("string", "region code; null: not known"),
         "quantity": ("int64", "items"),
-        "spend": ("decimal(18, 2)", "£ for all items of the row"),
+        "spend": ("decimal(18, 2)", "£ for all items of the row; null in all rows: the source has none"),
         "mission_type": ("string", "BASKET_TYPE as one of labels.MISSION_TYPES; null: unknown"),
         "mission_focus": ("string", "BASKET_DOMINANT_MISSION as one of labels.MISSION_FOCI; null: unknown"),
         "price_sensitivity": ("string", "BASKET_PRICE_SENSITIVITY as one of labels.PRICE_SENSITIVITIES; null: unknown"),
@@ -74,23 +74,26 @@ PRICES = Table(
     "one row per product, store and week with a sale",
     {
         "product_id": PRODUCT,
-        "store_id": STORE,
+        "store_id": ("string", "STORE_CODE; null: the source has no stores, so that the chain is one"),
         "week": WEEK,
         "actual_price": (
             "float64",
             "£ per item: median of spend / quantity, or imputed; null: never yet sold for money",
         ),
         "base_price": ("float64", "£ per item: regular price, from earlier weeks where there are any"),
-        "discount": ("float64", "1 − actual / base, 0–1; 0 where the price is not below the base"),
+        "discount": (
+            "float64",
+            "1 − actual / base, 0–1; 0 where the price is not below the base; null: no price known",
+        ),
         "is_promotion": (
             "boolean",
-            "a sale of this week a tenth or more under the base, of a product with a steady shelf price",
+            "a sale of this week a tenth or more under the base, of a product with a steady shelf price; null: no price known",
         ),
         "imputed_from": (
             "string",
             "product-store-week (a real sale), product-store, product-region-week, product-chain",
         ),
-        "quality": ("string", "good, few-sales, imputed or suspect"),
+        "quality": ("string", "good, few-sales, imputed or suspect; unknown: no price known"),
         "n_sales": ("int64", "rows with a usable price behind actual_price"),
     },
 )
@@ -124,7 +127,7 @@ AFFINITY = Table(
         "primary_store": ("string", "store with most trips so far; null: none yet"),
         "primary_share": ("float64", "share 0–1 of trips in the primary store; null: none yet"),
         "concentration": ("float64", "Herfindahl index of the store shares, 0–1; null: none yet"),
-        "n_stores": ("int64", "stores visited so far"),
+        "n_stores": ("int64", "stores visited so far; null: trips, but no store known"),
         "switching_rate": (
             "float64",
             "share 0–1 of trips in another store than the trip before; null: fewer than two trips",
@@ -158,9 +161,15 @@ PSEUDO_BRANDS = Table(
     "one row per product; fitted on the training weeks",
     {
         "product_id": PRODUCT,
-        "brand": ("string", "pseudo-brand: sub-category and price tier"),
-        "price_tier": ("int32", "0 cheapest … 4 dearest of its sub-category; 2 where it stands alone"),
-        "relative_price": ("float64", "log of the product's price over its sub-category's median"),
+        "brand": ("string", "pseudo-brand: sub-category and price tier, one of which may be unknown; null: both are"),
+        "price_tier": (
+            "int32",
+            "0 cheapest … 4 dearest of its sub-category; 2 where it stands alone; null: no price to compare",
+        ),
+        "relative_price": (
+            "float64",
+            "log of the product's price over its sub-category's median; null: as the tier",
+        ),
         "tier_price": ("float64", "£ per item: median price in the training weeks (late product: first weeks known)"),
         "is_fitted": ("boolean", "sold in the training weeks; false: assigned afterwards"),
     },
@@ -211,7 +220,10 @@ CUSTOMER_NUMBERS = {
     "products_spread": "standard deviation of the products per basket, decayed, leaning",
     "products_trend": "log of recent over all-time products per basket",
     "spend_trend": "log of recent over all-time £ per basket",
-    **{f"tier_{tier}": f"share 0–1 of purchases in price tier {tier}, decayed, leaning" for tier in range(PRICE_TIERS)},
+    **{
+        f"tier_{tier}": f"share 0–1 of purchases in price tier {tier}, of those with a tier, decayed, leaning"
+        for tier in range(PRICE_TIERS)
+    },
     **{season: f"share 0–1 of trips in {season}, half-life 52 weeks, leaning" for season in SEASONS},
 }
 STORE_SHARES = {
@@ -300,9 +312,9 @@ def _samples(split: str) -> Table:
             "customer_id": ("string", "null: anonymous"),
             "week": WEEK,
             "day": ("int32", "days since the first Monday"),
-            "hour": ("int32", "0–23"),
+            "hour": ("int32", "0–23; −1 unknown"),
             "customer_row": ("int64", "row of T1; 0: unknown customer"),
-            "store_row": ("int64", "row of T5"),
+            "store_row": ("int64", "row of T5; 0: unknown store"),
             "recency": ("int32", "weeks since the customer's last trip in an earlier week; −1: none or anonymous"),
             "trips": ("int64", "the customer's baskets in earlier weeks; −1: anonymous"),
             **{label: ("int32", f"position in labels.TRIP_LABELS[{label!r}]; −1 unknown") for label in TRIP_LABELS},
@@ -328,10 +340,10 @@ TEMPORAL_METADATA = Table(
     {
         "basket_id": ("string", "the shop's BASKET_ID"),
         "week": WEEK,
-        "shop_week": ("int32", "raw label yyyyww"),
+        "shop_week": ("int32", "raw label yyyyww; null: the source has none"),
         "date": ("date", "day of the trip"),
         "weekday": ("int32", "1 Monday … 7 Sunday"),
-        "hour": ("int32", "0–23"),
+        "hour": ("int32", "0–23; null: unknown"),
         "split": ("string", "train, val or test"),
     },
 )

@@ -4,7 +4,8 @@ Reads the training weeks of `artifacts.TRANSACTIONS`, gives `artifacts.PRODUCT_G
 
 - co_purchase: products that share baskets more often than chance. Weight: normalised pointwise mutual information
   (Bouma 2009), 0 at chance, 1 for two products that are bought with each other and nothing else.
-- substitution: products of one sub-category and of similar price that the same customers buy, but not together.
+- substitution: products of one sub-category and of similar price that the same customers buy, but not together. Where no
+  price is known of one of them, price tells nothing and counts as at the limit of what is similar.
   Weight: customer overlap × price similarity × how far the pair avoids the same basket, each in [0, 1].
 - hierarchy: product → sub-category → category → group → department, as the shop files them. Weight 1.
 
@@ -98,14 +99,14 @@ def shared_customers(lines: ir.Table, prices: ir.Table) -> ir.Table:
     """
     trips = lines.group_by("customer_id").agg(trips=lines.basket_id.nunique())
     habits = lines.group_by("customer_id", "hierarchy_10", "product_id").agg(bought=lines.count())
-    habits = habits.inner_join(trips, "customer_id").inner_join(prices, "product_id")
+    habits = habits.inner_join(trips, "customer_id").left_join(prices, "product_id").drop("product_id_right")
     other = habits.view()
     same = [habits.customer_id == other.customer_id, habits.hierarchy_10 == other.hierarchy_10]
     ratio = habits.price / other.price
     pairs = habits.inner_join(other, [*same, habits.product_id < other.product_id]).select(
         source=habits.product_id,
         target=other.product_id,
-        price_similarity=ibis.least(ratio, 1 / ratio),
+        price_similarity=ibis.least(ratio, 1 / ratio).fill_null(1 / MAX_PRICE_RATIO),
         expected=(FINE * habits.bought * other.bought / habits.trips).round().cast("int64"),
     )
     similar = pairs.filter(pairs.price_similarity >= 1 / MAX_PRICE_RATIO)

@@ -1,7 +1,8 @@
 """Which stores a customer goes to, and how faithfully (SPEC C7, stage 3).
 
 Reads `artifacts.TRANSACTIONS`, gives `artifacts.AFFINITY`: one row per identified customer and week in which the
-customer shops, made of the trips of earlier weeks. A trip is a basket; anonymous baskets belong to nobody.
+customer shops, made of the trips of earlier weeks. A trip is a basket; anonymous baskets belong to nobody. A source
+without stores leaves all but the number of trips unknown.
 """
 
 import ibis
@@ -20,7 +21,7 @@ def measure_affinity(transactions: ir.Table) -> ir.Table:
         switching(trips).left_join(store_shares(trips), ["customer_id", "week"]).drop("customer_id_right", "week_right")
     )
     rows = rows.mutate(
-        n_stores=rows.n_stores.fill_null(0),
+        n_stores=ibis.ifelse(rows.trips > 0, rows.n_stores, ibis.coalesce(rows.n_stores, 0)),
         store_shares=rows.store_shares.fill_null(ibis.literal([], type=SHARES)),
         loyalty=rows.primary_share * (1 - rows.switching_rate.fill_null(0.0)),
     )
@@ -62,6 +63,7 @@ def store_shares(trips: ir.Table) -> ir.Table:
     Ties for the primary store go to the lower store id.
     """
     weeks = trips.select("customer_id", "week").distinct()
+    trips = trips.filter(trips.store_id.notnull())
     stores = trips.select("customer_id", "store_id").distinct()
     seen = trips.group_by("customer_id", "store_id", "week").agg(visits=trips.count())
     asked = weeks.inner_join(stores, "customer_id").select(

@@ -135,11 +135,16 @@ def with_believed_prices(rows: ir.Table) -> ir.Table:
         (rows.regional.notnull(), "product-region-week"),
         (chain.notnull(), "product-chain"),
     )
+    actual = ibis.coalesce(rows.sale, rows.store_last, rows.regional, chain)
     quality = ibis.cases(
-        (rows.is_suspect, "suspect"), (rows.n_sales == 0, "imputed"), (rows.n_sales == 1, "few-sales"), else_="good"
+        (actual.isnull(), "unknown"),
+        (rows.is_suspect, "suspect"),
+        (rows.n_sales == 0, "imputed"),
+        (rows.n_sales == 1, "few-sales"),
+        else_="good",
     )
     return rows.mutate(
-        actual_price=ibis.coalesce(rows.sale, rows.store_last, rows.regional, chain),
+        actual_price=actual,
         imputed_from=source,
         quality=quality,
         n_sales=ibis.ifelse(rows.is_suspect, 0, rows.n_sales),
@@ -168,7 +173,11 @@ def with_promotions(rows: ir.Table, stickiness: ir.Table) -> ir.Table:
     A promotion is a sale of this week at a tenth or more under the base, of a product whose price otherwise stays.
     """
     rows = rows.left_join(stickiness, ["product_id", "week"], rname="sticky_{name}")
-    discount = (1 - rows.actual_price / rows.base_price).round(DECIMALS).clip(lower=0.0).fill_null(0.0)
+    discount = (1 - rows.actual_price / rows.base_price).round(DECIMALS).clip(lower=0.0)
     is_sale = rows.imputed_from == "product-store-week"
     is_promotion = (discount >= PROMOTION) & is_sale & (rows.stickiness > STICKY)
-    return rows.mutate(discount=discount, is_promotion=is_promotion.fill_null(False))
+    unknown = rows.actual_price.isnull()
+    return rows.mutate(
+        discount=ibis.ifelse(unknown, None, discount.fill_null(0.0)),
+        is_promotion=ibis.ifelse(unknown, None, is_promotion.fill_null(False)),
+    )

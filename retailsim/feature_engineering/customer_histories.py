@@ -28,7 +28,9 @@ EVENING = 17  # hour
 SEGMENT = ("price_segment", "lifestage")
 TIER_COLUMNS = [f"tier_{tier}" for tier in range(PRICE_TIERS)]
 GROUP_COLUMNS = [f"group_{i}" for i in range(GROUPS)]
-PER_TRIP = ("purchases", "pence", "squares", "weekend", "evening")
+# events → what is counted per event; an event is counted where it is known, so that what the source lacks stays unknown
+PER_TRIP = {"trips": ("purchases", "squares", "weekend"), "priced": ("pence",), "timed": ("evening",)}
+PER_PURCHASE = {"tiered": TIER_COLUMNS, "grouped": GROUP_COLUMNS}
 
 
 def describe_customers(
@@ -62,9 +64,9 @@ def customer_histories(transactions: ir.Table, brands: ir.Table, loadings: pa.Ta
         weekly,
         "customer_id",
         SEGMENT,
-        {"trips": [*places, *PER_TRIP], "purchases": [*TIER_COLUMNS, *GROUP_COLUMNS]},
+        {**PER_TRIP, **PER_PURCHASE, "trips": [*places, *PER_TRIP["trips"]]},
         HALF_LIFE,
-        {"trips": TRIPS_OF_SEGMENT, "purchases": PURCHASES_OF_SEGMENT},
+        {**dict.fromkeys(PER_TRIP, TRIPS_OF_SEGMENT), **dict.fromkeys(PER_PURCHASE, PURCHASES_OF_SEGMENT)},
     )
     seasons = leaning_rates(
         weekly, "customer_id", SEGMENT, {"trips": SEASONS}, SEASON_HALF_LIFE, {"trips": TRIPS_OF_SEGMENT}
@@ -94,12 +96,14 @@ def weekly_trips(transactions: ir.Table, brands: ir.Table, loadings: pa.Table, g
     Returns:
         customer_id, week, price_segment and lifestage (as known then, or "unknown"), trips, active (1), pence,
         squares (of the products per basket), weekend and evening trips, trips by season, purchases, purchases by tier
-        and group, and the directions.
+        and group, the directions, and of trips and purchases those whose spend (priced), hour (timed), tier (tiered)
+        and group (grouped) are known.
     """
     known = transactions.filter(transactions.customer_id.notnull())
     tiered = known.left_join(brands.select("product_id", "price_tier"), "product_id")
     marks = {name: tiered.price_tier == tier for tier, name in enumerate(TIER_COLUMNS)}
     marks |= {name: tiered.hierarchy_30 == group for name, group in zip(GROUP_COLUMNS, groups, strict=False)}
+    marks |= {"tiered": tiered.price_tier.notnull(), "grouped": tiered.hierarchy_30.notnull()}
     bought = weekly_purchases(tiered, "customer_id", loadings, marks)
     absent = {name: ibis.literal(0, "int64") for name in GROUP_COLUMNS[len(groups) :]}
     trips = weekly_baskets(known).inner_join(bought.mutate(**absent), ["customer_id", "week"])
@@ -119,10 +123,12 @@ def weekly_baskets(known: ir.Table) -> ir.Table:
     return baskets.group_by("customer_id", "week").agg(
         trips=baskets.count(),
         active=(baskets.week > 0).cast("int32").max(),
-        pence=baskets.pence.sum(),
+        pence=baskets.pence.sum().fill_null(0),
+        priced=baskets.pence.count(),
+        timed=baskets.hour.count(),
         squares=(baskets.products * baskets.products).sum(),
         weekend=(baskets.weekday >= 6).cast("int32").sum(),
-        evening=(baskets.hour >= EVENING).cast("int32").sum(),
+        evening=(baskets.hour >= EVENING).fill_null(False).cast("int32").sum(),
         **{name: (baskets.season == i).cast("int32").sum() for i, name in enumerate(SEASONS)},
         **{label: baskets[label].max() for label in SEGMENT},
     )

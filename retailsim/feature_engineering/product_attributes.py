@@ -98,7 +98,10 @@ def describe_products(
     sold = np.isin(ids, counts["product_id"].to_numpy())
     columns = _sales(counts, train_end) | _shares(counts) | _prices(brands, counts["product_id"].to_numpy())
     raw = np.stack(list(columns.values()), axis=1)
-    mean, deviation = np.nanmean(raw, axis=0), np.nanstd(raw, axis=0)
+    known = ~np.isnan(raw)
+    n = np.maximum(known.sum(axis=0), 1)  # a column that is known of no product is 0 for all
+    mean = np.where(known, raw, 0.0).sum(axis=0) / n
+    deviation = np.sqrt((np.where(known, raw - mean, 0.0) ** 2).sum(axis=0) / n)
     standard = np.clip((raw - mean) / np.where(deviation > 1e-9, deviation, np.inf), -LIMIT, LIMIT)
     values = np.full((len(ids), len(columns)), np.nan)
     values[sold] = standard

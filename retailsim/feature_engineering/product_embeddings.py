@@ -123,8 +123,9 @@ def _learning_graph(
         values[:n_fitted], nodes.sub_category[:n_fitted], nodes.sub_category[:n_fitted]
     ).astype(np.float32)
     price = values[:n_fitted, [described.names.index(name) for name in ("log price", "log relative price")]]
-    brand = tiers["brand"].to_numpy()[np.searchsorted(tiers["product_id"].to_numpy(), nodes.fitted)]
-    edges = {**nodes.edges, "brand": same_brand_pairs(np.unique(brand, return_inverse=True)[1])}
+    names = tiers["brand"].combine_chunks().dictionary_encode().indices.fill_null(-1).to_numpy()
+    brand = names[np.searchsorted(tiers["product_id"].to_numpy(), nodes.fitted)].astype(np.int64)
+    edges = {**nodes.edges, "brand": same_brand_pairs(brand)}
     links = {name: _links(name, edges[name], nodes, generator) for name in T2.widths}
     return LearningGraph(
         attributes=torch.from_numpy(values[:n_fitted]),

@@ -87,13 +87,13 @@ def number_nodes(products: pa.Table, graph: pa.Table) -> ProductNodes:
 
 
 def same_brand_pairs(brand: np.ndarray, reach: int = 8) -> Edges:
-    """Pairs of products of one brand, each with the next `reach` of it in the order of `brand` (codes, int64 [P])."""
+    """Pairs of products of one brand, each with the next `reach` of it in the order of `brand` (int64 [P]; −1 unknown)."""
     order = np.argsort(brand, kind="stable")
     steps = [(order[:-k], order[k:]) for k in range(1, min(reach, len(order) - 1) + 1)]
     source, target = (
         np.concatenate([np.empty(0, np.int64), *ends]) for ends in (zip(*steps, strict=True) if steps else ((), ()))
     )
-    same = brand[source] == brand[target]
+    same = (brand[source] == brand[target]) & (brand[source] >= 0)
     return Edges(source[same], target[same], np.ones(same.sum(), np.float32))
 
 

@@ -52,13 +52,16 @@ def fit_projection(
     columns = pc.index_in(found["product_id"], value_set=products).to_numpy()
     entities = found[entity].combine_chunks().dictionary_encode().indices.to_numpy(zero_copy_only=False)
     damped = found["n"].to_numpy().astype(np.float64) ** DAMPING
-    loadings = leading_directions(csr_matrix((damped, (entities, columns))), rank)
+    shape = (int(entities.max(initial=-1)) + 1, len(products))
+    loadings = leading_directions(csr_matrix((damped, (entities, columns)), shape), rank)
     whole = np.rint(loadings * UNIT).astype(np.int32)
     return pa.table({"product_id": products, **{name: whole[:, i] for i, name in enumerate(directions(rank))}})
 
 
 def leading_directions(matrix: csr_matrix, rank: int) -> np.ndarray:
     """The first `rank` right singular vectors as columns [products, rank], strongest first; missing ones are zero."""
+    if min(matrix.shape) == 0:  # nobody is known who buys
+        return np.zeros((matrix.shape[1], rank))
     if min(matrix.shape) <= rank + 1:
         _, strength, vectors = np.linalg.svd(matrix.toarray(), full_matrices=False)
     else:

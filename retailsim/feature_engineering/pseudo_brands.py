@@ -12,7 +12,6 @@ import ibis
 import ibis.expr.types as ir
 
 TIERS = 5
-MIDDLE_TIER = TIERS // 2
 CUTS = tuple(f"cut_{tier}" for tier in range(1, TIERS))
 PRICE_DECIMALS = 6  # £; so that a cut interpolated by another engine still equals the price it falls on
 
@@ -56,22 +55,25 @@ def assign_brands(transactions: ir.Table, fitted: ir.Table, train_end: int) -> i
 
     The tier is the mean of the number of cuts below the price and of those not above it, rounded down. So two
     products of a sub-category get tiers 0 and 4, three get 0, 2 and 4, and one alone, or many at one price, get 2.
-    A product without a usable price, or whose sub-category has none in the training weeks, is taken for the middle.
+    A product without a usable price, or whose sub-category has none in the training weeks, has no tier. Products whose
+    sub-category is not known are compared with each other.
 
     Returns:
         The columns of `artifacts.PSEUDO_BRANDS`; tier_price is null where no usable price is known.
     """
     products = known_products(transactions, train_end)
-    joined = products.left_join(fitted, "hierarchy_10")
+    same = products.hierarchy_10.fill_null("") == fitted.hierarchy_10.fill_null("")
+    joined = products.left_join(fitted, [same], rname="fitted_{name}")
     below: ir.IntegerValue = sum((joined[cut] < joined.tier_price).cast("int32") for cut in CUTS)
     not_above: ir.IntegerValue = sum((joined[cut] <= joined.tier_price).cast("int32") for cut in CUTS)
     is_priced = (joined.tier_price > 0) & (joined.median_price > 0)
-    tier = ((below + not_above) / 2).floor().cast("int32").fill_null(MIDDLE_TIER)
+    tier = ((below + not_above) / 2).floor().cast("int32")
+    brand = joined.hierarchy_10.fill_null("unknown") + "-T" + tier.cast("string").fill_null("?")
     return joined.select(
         "product_id",
-        brand=joined.hierarchy_10.fill_null("unknown") + "-T" + tier.cast("string"),
+        brand=ibis.ifelse(joined.hierarchy_10.isnull() & tier.isnull(), None, brand),
         price_tier=tier,
-        relative_price=is_priced.ifelse((joined.tier_price / joined.median_price).ln(), 0.0),
+        relative_price=is_priced.ifelse((joined.tier_price / joined.median_price).ln(), None),
         tier_price=joined.tier_price,
         is_fitted=joined.is_fitted,
     )

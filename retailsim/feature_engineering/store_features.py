@@ -1,6 +1,7 @@
 """What is known of each store before each week with a sale (SPEC C8.5; document: "T5").
 
-Reads transactions, gives `artifacts.STORE_FEATURES`. One row per store and week with a sale, made of weeks ≤ week − 1.
+Reads transactions, gives `artifacts.STORE_FEATURES`. One row per store and week with a sale, made of weeks ≤ week − 1;
+none where the source has no stores.
 Fitted on the training weeks: the directions of the stores' sales and which segments are told apart. Anonymous trips
 count like others.
 
@@ -28,6 +29,13 @@ KIND = ("store_format", "store_region")
 SEGMENTS = {"price_segments": "price_segment", "lifestages": "lifestage"}
 CLASSES = 7  # per segment; identified trips of further ones, or of none, are counted together
 HOUR_ENDS = (11, 14, 17, 24)  # hours before which the bands end
+# events → what is counted per event; an event is counted where it is known, so that what the source lacks stays unknown
+LABELS = tuple(label for label in TRIP_LABELS if any(name.startswith(label) for name in STORE_SHARES))
+PER_EVENT = {
+    "priced": ["pence"],
+    "timed": [name for name in STORE_SHARES if name.startswith("hours")],
+    **{f"with_{label}": [name for name in STORE_SHARES if name.startswith(label)] for label in LABELS},
+}
 
 
 def describe_stores(transactions: ir.Table, calendar: Calendar, engine: ibis.BaseBackend) -> ir.Table:
@@ -38,6 +46,7 @@ def describe_stores(transactions: ir.Table, calendar: Calendar, engine: ibis.Bas
         calendar: whose training weeks count.
         engine: where the fitting runs.
     """
+    transactions = transactions.filter(transactions.store_id.notnull())
     loadings = fit_projection(transactions, "store_id", STORE_DIRECTIONS, calendar, engine)
     return store_histories(transactions, loadings, segment_classes(transactions, calendar, engine))
 
@@ -58,16 +67,18 @@ def store_histories(transactions: ir.Table, loadings: pa.Table, classes: Mapping
     sold = weekly_purchases(transactions, "store_id", loadings, {})
     weekly = last_known(weekly_baskets(transactions, classes).inner_join(sold, ["store_id", "week"]), "store_id", KIND)
     segments = {array: [f"{label}_{i}" for i in range(CLASSES + 1)] for array, label in SEGMENTS.items()}
+    of_known = {name for names in PER_EVENT.values() for name in names}
     rated = leaning_rates(
         weekly,
         "store_id",
         KIND,
         {
-            "trips": [*places, *STORE_SHARES, "purchases", "pence"],
+            "trips": [*places, *(name for name in STORE_SHARES if name not in of_known), "purchases"],
+            **PER_EVENT,
             "identified": [column for columns in segments.values() for column in columns],
         },
         HALF_LIFE,
-        {"trips": TRIPS_OF_KIND, "identified": TRIPS_OF_KIND},
+        dict.fromkeys(("trips", *PER_EVENT, "identified"), TRIPS_OF_KIND),
     )
     key = ["store_id", "week"]
     known = growth_and_range(weekly.left_join(_first_seen(transactions), key).drop("store_id_right", "week_right"))
@@ -94,7 +105,7 @@ def weekly_baskets(transactions: ir.Table, classes: Mapping[str, Sequence[str]])
 
     Returns:
         store_id, week, store_format and store_region (null where no row has them), trips, identified trips, pence, the
-        trips of each `STORE_SHARES` and, of the identified, those of each segment: `<label>_0` … `_6`, others `_7`.
+        trips that each of `PER_EVENT` counts, those of each `STORE_SHARES` and, of the identified, those of each segment: `<label>_0` … `_6`, others `_7`.
     """
     labels = [*SEGMENTS.values(), *TRIP_LABELS, *KIND]
     baskets = transactions.group_by("store_id", "week", "basket_id").agg(
@@ -106,7 +117,10 @@ def weekly_baskets(transactions: ir.Table, classes: Mapping[str, Sequence[str]])
     counts = baskets.group_by("store_id", "week").agg(
         trips=baskets.count(),
         identified=baskets.customer_id.count(),
-        pence=baskets.pence.sum(),
+        pence=baskets.pence.sum().fill_null(0),
+        priced=baskets.pence.count(),
+        timed=baskets.hour.count(),
+        **{f"with_{label}": baskets[label].count() for label in LABELS},
         **{name: mark.fill_null(False).cast("int32").sum() for name, mark in marks.items()},
         **{label: baskets[label].max() for label in KIND},
     )

@@ -19,7 +19,7 @@ class Batch:  # not frozen: Lightning Fabric rebuilds what passes through a wrap
     store: Int[Tensor, " B"]  # row of T5
     week: Int[Tensor, " B"]  # 1 … last week
     day: Int[Tensor, " B"]  # days since the first Monday
-    hour: Int[Tensor, " B"]  # 0–23
+    hour: Int[Tensor, " B"]  # 0–23; 24 unknown
     recency: Int[Tensor, " B"]  # weeks since the customer's last trip, 0: none
     trip: Int[Tensor, "B 4"]  # codes in the order of labels.TRIP_LABELS, −1 unknown
     hide_trip: Bool[Tensor, " B"]  # whether T6 is hidden

@@ -29,7 +29,7 @@ class Tables:
     price: Float[Tensor, "P W 64"]
     last_price: Float[Tensor, "P W"]  # £ per item, NaN where none is known
     day: Float[Tensor, "days 64"]
-    hour: Float[Tensor, "24 64"]
+    hour: Float[Tensor, "hours 64"]  # the last: unknown
     recency: Float[Tensor, "recencies 64"]
     trip: tuple[Float[Tensor, "_ 48"], ...]  # one per label, row code + 1; row 0: unknown
 

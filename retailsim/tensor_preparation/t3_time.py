@@ -4,7 +4,7 @@
 |---|---|---|---|
 | week | 16 | sine and cosine of the day of the year, harmonics 1–8 | −1…1 |
 | weekday | 8 | Monday … Sunday one-hot, weekend | 0/1 |
-| hour | 8 | sine and cosine of the hour, harmonics 1–2; morning, midday, evening, late | −1…1 |
+| hour | 8 | sine and cosine of the hour, harmonics 1–2; morning, midday, evening, late; unknown: all 0, as no hour is | −1…1 |
 | holiday | 8 | see `_holidays` | 0…1 |
 | season | 8 | spring, summer, autumn, winter one-hot; nearness to the middle of each | 0…1 |
 | trend | 16 | 0 years since the first week · 1 share of the year gone · 2 share of the month gone · 3 first trip or anonymous · 4 log weeks since the last trip · 5–7 its decay over 1, 4 and 13 weeks · 8–15 one-hot 1, 2, 3, 4, 5–6, 7–9, 10–17, 18+ weeks | 0…2 |
@@ -49,14 +49,19 @@ def day_table(calendar: Calendar) -> np.ndarray:
 
 
 def hour_table() -> np.ndarray:
-    """Rows by hour 0–23: float32 [24, 64]."""
-    table = np.zeros((HOURS, T3.width), dtype=np.float32)
+    """Rows by hour 0–23, then one for an unknown hour: float32 [25, 64]."""
+    table = np.zeros((HOURS + 1, T3.width), dtype=np.float32)
     hours = np.arange(HOURS)
     start = T3["hour"].start
-    table[:, start : start + 4] = _waves(hours / HOURS, 2)
+    table[:HOURS, start : start + 4] = _waves(hours / HOURS, 2)
     for i, (first, end) in enumerate(HOUR_BANDS):
-        table[:, start + 4 + i] = (hours >= first) & (hours < end)
+        table[:HOURS, start + 4 + i] = (hours >= first) & (hours < end)
     return table
+
+
+def hour_row(hour: np.ndarray) -> np.ndarray:
+    """Row of `hour_table` for an hour, where a negative number means unknown: int64."""
+    return np.where(hour < 0, HOURS, hour).astype(np.int64)
 
 
 def recency_table() -> np.ndarray:

@@ -17,7 +17,7 @@ from retailsim.evaluation.hidden import hidden_count
 from retailsim.labels import TRIP_LABELS
 from retailsim.model.batch import Batch
 from retailsim.storage import connect
-from retailsim.tensor_preparation.t3_time import recency_row
+from retailsim.tensor_preparation.t3_time import hour_row, recency_row
 from retailsim.training.chance import uniform
 from retailsim.vocab import MASK, SPECIAL_TOKENS
 
@@ -117,12 +117,13 @@ def make_batch(samples: Samples, rows: np.ndarray, masking: Masking) -> Batch:
     trip = samples.trip[rows]
     anchors, partners = pairs(samples, rows, masking)
     hide_trip = hides_trip(number, masking)
-    columns = {name: samples.columns[name][rows].astype(np.int64) for name in ("week", "day", "hour")}
+    columns = {name: samples.columns[name][rows].astype(np.int64) for name in ("week", "day")}
     arrays = {
         "sample": number.astype(np.int64),
         "customer": samples.columns["customer_row"][rows].astype(np.int64),
         "store": samples.columns["store_row"][rows].astype(np.int64),
         **columns,
+        "hour": hour_row(samples.columns["hour"][rows]),
         "recency": recency_row(samples.columns["recency"][rows]),
         "trip": np.where(hide_trip[:, None], -1, trip),
         "hide_trip": hide_trip,

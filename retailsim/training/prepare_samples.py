@@ -93,13 +93,13 @@ def build_samples(
         "basket_id",
         "customer_id",
         "week",
-        "hour",
-        "store_row",
         "n_products",
         "is_replay",
         *TRIP_LABELS,
         day=day,
+        hour=joined.hour.fill_null(UNKNOWN),
         customer_row=joined.customer_row.fill_null(0),
+        store_row=joined.store_row.fill_null(0),
         recency=joined.weeks_since_last.fill_null(-1),
         trips=joined.trips.fill_null(-1),
         products=joined.items[:MAX_PLACES].map(lambda item: item["row"]),
@@ -115,7 +115,7 @@ def _baskets(transactions: ir.Table, vocabulary: ir.Table) -> ir.Table:
     item = ibis.struct(
         {"key": (rows.basket_id + ":" + rows.product_id).hexdigest("md5"), "row": rows.row, "price": price}
     )
-    mark = rows.row.cast("string") + ":" + rows.quantity.cast("string") + ":" + rows.spend.cast("string")
+    mark = rows.row.cast("string") + ":" + rows.quantity.cast("string") + ":" + rows.spend.cast("string").fill_null("?")
     shared = ("customer_id", "store_id", "week", "date", "hour")
     codes = {
         label: ibis.cases(*[(rows[label].min() == name, code) for code, name in enumerate(names)], else_=UNKNOWN)

@@ -117,6 +117,6 @@ def _label_codes(column: pa.ChunkedArray, names: tuple[str, ...]) -> np.ndarray:
 
 def _store_groups(rows: pa.Table, stores: _Coded) -> np.ndarray:
     kind = _codes(rows["store_format"]).codes * 10_000 + _codes(rows["store_region"]).codes
-    groups = np.zeros(len(stores.names), dtype=np.int64)
+    groups = np.zeros(max(len(stores.names), 1), dtype=np.int64)  # one group for receipts without stores
     groups[stores.codes] = np.unique(kind, return_inverse=True)[1]
     return groups

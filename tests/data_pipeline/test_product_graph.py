@@ -168,3 +168,23 @@ def test_the_stage_compiles_for_spark():  # C38
     graph = build_graph(ibis.table(TRANSACTIONS.schema, name="transactions"), TRAIN_END)
     assert graph.schema() == PRODUCT_GRAPH.schema
     assert "co_purchase" in ibis.pyspark.compile(graph)
+
+
+def test_without_spend_substitutes_are_told_by_customers_and_baskets(receipts, busy_rows):  # C2
+    rows = receipts(busy_rows)
+    columns = ["edge_type", "source", "target", "count", "lift"]
+    edges = [
+        {tuple(row.values()) for row in build_graph(table, 30).select(*columns).to_pyarrow().to_pylist()}
+        for table in (rows, rows.mutate(spend=ibis.null("decimal(18, 2)")))
+    ]
+    same = [{edge for edge in some if edge[0] != "substitution"} for some in edges]
+    assert same[0] == same[1] and len(same[0]) > 40
+    assert {edge for edge in edges[1] if edge[0] == "substitution"} >= {
+        edge for edge in edges[0] if edge[0] == "substitution"
+    }
+
+
+def test_without_a_hierarchy_there_is_none_in_the_graph(receipts, busy_rows):  # C2
+    levels = [f"hierarchy_{level}" for level in (10, 20, 30, 40)]
+    rows = receipts(busy_rows).mutate(**{level: ibis.null("string") for level in levels})
+    assert set(build_graph(rows, 30).to_pyarrow()["edge_type"].to_pylist()) == {"co_purchase"}

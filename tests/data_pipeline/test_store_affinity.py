@@ -87,3 +87,19 @@ def test_the_stage_compiles_for_spark():  # C38
     pytest.importorskip("pyspark")
     sql = ibis.pyspark.compile(measure_affinity(ibis.table(TRANSACTIONS.schema, name="transactions")))
     assert "switching_rate" in sql
+
+
+def test_without_stores_nothing_is_known_but_the_trips(receipts):  # C2
+    rows = receipts([{"week": week, "basket_id": f"b{week}"} for week in (1, 2, 4)])
+    found = measure_affinity(rows.mutate(store_id=ibis.null("string"))).order_by("week").to_pyarrow().to_pylist()
+    unknown = {
+        "primary_store": None,
+        "primary_share": None,
+        "concentration": None,
+        "switching_rate": None,
+        "loyalty": None,
+    }
+    assert found == [
+        {"customer_id": "c1", "week": week, "trips": trips, "n_stores": n, **unknown, "store_shares": []}
+        for week, trips, n in ((1, 0, 0), (2, 1, None), (4, 2, None))
+    ]

@@ -92,13 +92,13 @@ def test_a_missing_price_comes_from_the_store_then_its_region_then_the_chain(rec
     told = [
         tuple(row[name] for name in (*KEYS, "actual_price", "base_price", "imputed_from", "quality", "n_sales"))
         for row in derived(receipts([{**row, "basket_id": str(number)} for number, row in enumerate(rows)]))
-        if row["quality"] == "imputed"
+        if row["quality"] in ("imputed", "unknown")
     ]
     assert told == [
         ("A", "s1", 2, 2.0, 2.0, "product-store", "imputed", 0),
         ("A", "s2", 2, 2.2, 2.0, "product-region-week", "imputed", 0),
         ("A", "s4", 3, 2.2, 2.1, "product-chain", "imputed", 0),
-        ("never sold", "s1", 1, None, None, None, "imputed", 0),
+        ("never sold", "s1", 1, None, None, None, "unknown", 0),
     ]
 
 
@@ -169,3 +169,24 @@ def test_the_stage_compiles_for_spark():  # C38
     pytest.importorskip("pyspark")
     sql = ibis.pyspark.compile(derive_prices(ibis.table(TRANSACTIONS.schema, name="transactions")))
     assert "RANGE BETWEEN 13 PRECEDING AND 1 PRECEDING" in sql
+
+
+def test_without_spend_no_price_is_known_and_none_is_made_up(receipts):  # C2
+    rows = receipts([{"week": week, "product_id": product} for week in (1, 2) for product in "AB"])
+    unpriced = rows.mutate(spend=ibis.null("decimal(18, 2)"))
+    for row in derive_prices(unpriced).to_pyarrow().to_pylist():
+        assert {name for name, value in row.items() if value is None} == {
+            "actual_price", "base_price", "discount", "is_promotion", "imputed_from",
+        }  # fmt: skip
+        assert (row["quality"], row["n_sales"]) == ("unknown", 0)
+
+
+def test_without_stores_the_chain_is_one(receipts):  # C2
+    names = ["store_id", "store_format", "store_region"]
+    rows = receipts([{"week": 1 + i, "basket_id": f"b{i}", "spend": 2.0} for i in range(3)])
+    nowhere = rows.mutate(**{name: ibis.null("string") for name in names})
+    one_place = rows.mutate(**{name: ibis.literal("S") for name in names})
+    found = [
+        derive_prices(t).order_by("week").to_pyarrow().drop(["store_id"]).to_pylist() for t in (nowhere, one_place)
+    ]
+    assert found[0] == found[1] and len(found[0]) == 3

@@ -78,6 +78,7 @@ def test_numbers_of_a_customer_alone_in_the_shop():
     row = described(receipts(TWO_TRIPS))["c1", 4]
     older, newer = DECAY**3, DECAY**2  # what the trips of weeks 1 and 2 count in week 4
     trips, purchases = older + newer, 2 * older + 4 * newer
+    tiered = purchases - newer  # P4 has no price tier
     # everybody is this customer, so leaning on the segment changes nothing
     expected = {
         "trips": 2,
@@ -96,9 +97,9 @@ def test_numbers_of_a_customer_alone_in_the_shop():
         "spend_trend": np.log((3 * older + 10 * newer) / trips / 6.5),
         "weekend_share": older / trips,
         "evening_share": older / trips,
-        "tier_0": trips / purchases,
-        "tier_2": newer / purchases,
-        "tier_4": trips / purchases,
+        "tier_0": trips / tiered,
+        "tier_2": newer / tiered,
+        "tier_4": trips / tiered,
         "tier_1": 0,
         "spring": 1,
         "winter": 0,
@@ -185,3 +186,33 @@ def test_the_expression_compiles_for_spark():  # C38
     transactions = ibis.table(TRANSACTIONS.schema, "transactions")
     found = customer_histories(transactions, ibis.table(PSEUDO_BRANDS.schema, "brands"), loadings(), ["dairy"])
     assert "RANGE BETWEEN 4 PRECEDING AND 1 PRECEDING" in str(ibis.to_sql(found, dialect="pyspark"))
+
+
+@pytest.mark.parametrize(
+    "absent, unknown",
+    [
+        ({"hour": "int32"}, {"evening_share"}),
+        ({"spend": "decimal(18, 2)"}, {"spend_per_trip", "spend_per_product", "spend_trend"}),
+        ({"hierarchy_30": "string"}, {"groups"}),
+        ({"store_id": "string", "store_format": "string"}, set()),
+    ],
+)
+def test_what_a_source_does_not_have_is_unknown_and_moves_nothing_else(absent, unknown):  # C2
+    whole = receipts([*TWO_TRIPS, ("b5", "c1", "AZ", 5, 2, 18, ["P1"])])
+    before = described(whole)
+    after = described(whole.mutate(**{name: ibis.null(dtype) for name, dtype in absent.items()}))
+    assert before.keys() == after.keys()
+    for key, row in after.items():
+        assert {name for name in row if row[name] != before[key][name]} <= unknown, key
+        for name in unknown:
+            assert row[name] is None or row[name] == [None] * len(row[name]), (key, name)
+    assert all(before["c1", 5][name] is not None for name in unknown)
+
+
+def test_a_product_without_a_price_tier_counts_in_no_tier(monkeypatch):  # C2
+    monkeypatch.setitem(PRODUCTS, "P1", ("bakery", None))
+    row = described(receipts(TWO_TRIPS))["c1", 4]
+    assert [row[f"tier_{tier}"] for tier in range(5)] == pytest.approx([0, 0, 1 / 3, 0, 2 / 3], abs=0.1)
+    monkeypatch.setitem(PRODUCTS, "P2", ("dairy", None))
+    monkeypatch.setitem(PRODUCTS, "P3", ("dairy", None))
+    assert [described(receipts(TWO_TRIPS))["c1", 4][f"tier_{tier}"] for tier in range(5)] == [None] * 5

@@ -59,7 +59,7 @@ def test_each_price_gets_its_tier():  # C8.1
         ("egg 2", "egg-T2", 2, 2.0, True),
         ("egg 3", "egg-T2", 2, 2.0, True),
         ("jam 1", "jam-T2", 2, 7.0, True),
-        ("nut 1", "nut-T2", 2, 5.0, False),
+        ("nut 1", "nut-T?", None, 5.0, False),
         ("oil 1", "oil-T0", 0, 1.0, True),
         ("oil 2", "oil-T4", 4, 4.0, True),
         ("tea 1", "tea-T0", 0, 1.0, True),
@@ -69,7 +69,7 @@ def test_each_price_gets_its_tier():  # C8.1
         ("tea 5", "tea-T4", 4, 8.0, True),
         ("tea 6", "tea-T0", 0, 1.5, False),
         ("tea 7", "tea-T4", 4, 99.0, False),
-        ("tea 8", "tea-T2", 2, None, False),
+        ("tea 8", "tea-T?", None, None, False),
     ]
 
 
@@ -79,7 +79,21 @@ def test_relative_price_is_the_log_of_price_over_the_sub_categorys_median():  # 
     assert found["tea 1"] == pytest.approx(-1.0986123)  # 1 / 3
     assert found["tea 5"] == pytest.approx(0.9808293)  # 8 / 3
     assert found["oil 2"] == pytest.approx(0.4700036)  # 4 / 2.5
-    assert [found[name] for name in ("tea 3", "jam 1", "egg 2", "nut 1", "tea 8")] == [0, 0, 0, 0, 0]
+    assert [found[name] for name in ("tea 3", "jam 1", "egg 2", "nut 1", "tea 8")] == [0, 0, 0, None, None]
+
+
+def test_what_a_source_does_not_have_is_unknown():  # C2
+    def brands_of(**absent):
+        rows = derive_brands(sales(*TRAINING).mutate(**absent), TRAIN_END).order_by("product_id").to_pyarrow()
+        return dict(zip(rows["product_id"].to_pylist(), rows.select(["brand", "price_tier"]).to_pylist(), strict=True))
+
+    nothing, no_price = ibis.null("string"), ibis.null("decimal(18, 2)")
+    assert set(map(str, brands_of(spend=no_price, hierarchy_10=nothing).values())) == {
+        str({"brand": None, "price_tier": None})
+    }
+    assert brands_of(spend=no_price)["tea 1"] == {"brand": "tea-T?", "price_tier": None}
+    unsorted = brands_of(hierarchy_10=nothing)  # all products are compared with each other
+    assert (unsorted["tea 5"]["brand"], unsorted["oil 1"]["brand"]) == ("unknown-T4", "unknown-T0")
 
 
 def test_columns_are_those_of_the_artifact(tmp_path):

@@ -12,6 +12,7 @@ from retailsim.feature_engineering.store_features import (
     HALF_LIFE,
     LONG_HALF_LIFE,
     TRIPS_OF_KIND,
+    describe_stores,
     segment_classes,
     store_histories,
 )
@@ -39,10 +40,10 @@ def receipts(baskets):
     return ibis.memtable(pa.Table.from_pylist(rows, schema=TRANSACTIONS.schema.to_pyarrow()))
 
 
-def described(baskets):
+def described(baskets, change=lambda rows: rows):
     places = {f"direction_{i}": pa.array(place, pa.int32()) for i, place in enumerate([[UNIT, 0], [0, UNIT]])}
     loadings = pa.table({"product_id": ["P1", "P2"], **places})
-    table = store_histories(receipts(baskets), loadings, CLASSES)
+    table = store_histories(change(receipts(baskets)), loadings, CLASSES)
     assert set(table.columns) == set(STORE_FEATURES.columns)
     return {(row["store_id"], row["week"]): row for row in table.order_by("row").to_pyarrow().to_pylist()}
 
@@ -156,3 +157,26 @@ def test_the_expression_compiles_for_spark():  # C38
     transactions = ibis.table(TRANSACTIONS.schema, "transactions")
     loadings = pa.table({"product_id": ["P1"], "direction_0": pa.array([UNIT], pa.int32())})
     assert "price_segment_7" in str(ibis.to_sql(store_histories(transactions, loadings, CLASSES), dialect="pyspark"))
+
+
+@pytest.mark.parametrize(
+    "absent, unknown",
+    [
+        ({"hour": "int32"}, {f"hours_{band}" for band in range(4)}),
+        ({"spend": "decimal(18, 2)"}, {"spend_per_trip", "spend_per_product"}),
+        ({"mission_type": "string"}, {name for name in STORE_FEATURES.columns if name.startswith("mission_type")}),
+    ],
+)
+def test_what_a_source_does_not_have_is_unknown_and_moves_nothing_else(absent, unknown):  # C2
+    before = described(ONE_STORE)
+    after = described(ONE_STORE, lambda rows: rows.mutate(**{name: ibis.null(of) for name, of in absent.items()}))
+    assert before.keys() == after.keys()
+    for key, row in after.items():
+        assert {name for name in row if row[name] != before[key][name]} <= unknown, key
+        assert all(row[name] is None for name in unknown), key
+    assert all(before["S1", 3][name] is not None for name in unknown)
+
+
+def test_receipts_without_stores_have_no_store_to_describe():  # C2
+    rows = receipts(ONE_STORE).mutate(store_id=ibis.null("string"))
+    assert describe_stores(rows, CALENDAR, connect()).count().execute() == 0

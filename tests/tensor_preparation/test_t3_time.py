@@ -10,6 +10,7 @@ from retailsim.tensor_preparation.t3_time import (
     MAX_RECENCY,
     RECENCY_BANDS,
     day_table,
+    hour_row,
     hour_table,
     recency_row,
     recency_table,
@@ -32,7 +33,7 @@ def holiday(row):
 
 def test_tables_have_a_row_per_day_hour_and_recency():
     assert day_table(CALENDAR).shape == (118 * 7, 64)  # a week more than the data, to predict the next
-    assert hour_table().shape == (24, 64) and recency_table().shape == (MAX_RECENCY + 1, 64)
+    assert hour_table().shape == (25, 64) and recency_table().shape == (MAX_RECENCY + 1, 64)
     for table in (day_table(CALENDAR), hour_table(), recency_table()):
         assert table.dtype == np.float32 and np.isfinite(table).all() and np.abs(table).max() < 2.5
 
@@ -127,11 +128,14 @@ def test_trend_and_shares_of_year_and_month(days):
 
 def test_hours_are_a_circle_with_four_parts():
     hours = hour_table()[:, T3["hour"]]
-    steps = np.linalg.norm(np.roll(hours[:, :4], -1, axis=0) - hours[:, :4], axis=1)
+    circle = hours[:24, :4]
+    steps = np.linalg.norm(np.roll(circle, -1, axis=0) - circle, axis=1)
     assert steps == pytest.approx(steps[0], rel=1e-5)
     parts = {8: [1, 0, 0, 0], 11: [0, 1, 0, 0], 14: [0, 1, 0, 0], 15: [0, 0, 1, 0], 21: [0, 0, 0, 1], 3: [0, 0, 0, 0]}
     assert {hour: hours[hour, 4:].tolist() for hour in parts} == parts
-    assert len(np.unique(hours.round(5), axis=0)) == 24
+    assert len(np.unique(hours.round(5), axis=0)) == 25  # an unknown hour is like none of them: nothing is said
+    assert not hours[hour_row(np.array([-1]))].any() and (hours[:24] != 0).any(axis=1).all()
+    assert hour_row(np.array([0, 23])).tolist() == [0, 23]
 
 
 def test_recency():
