@@ -3,13 +3,23 @@
 import errno
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import tyro
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from retailsim.errors import UserError
 
@@ -28,6 +38,8 @@ MENDABLE = {
 }  # fmt: skip
 # `--detailed` alone, no `--no-detailed` beside it; a flag that is left out is None, the word "None" is no value.
 FLAGS = (tyro.conf.FlagCreatePairsOff, tyro.conf.DisallowNone)
+QUIET = "--quiet"  # taken by every command: no word on how far it is
+PLAIN_EVERY = 10.0  # seconds between two lines of progress where there is no terminal
 
 
 class _Screen(Console):
@@ -46,7 +58,15 @@ err = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
 
 def run(command: Callable[..., int | None], argv: Sequence[str] | None = None) -> int:
     """Parse flags after `command`'s signature (help from its docstring), call it and return the exit code."""
-    return answer(lambda: tyro.cli(command, args=argv, prog=_spelling(command), config=FLAGS))
+    words = list(sys.argv[1:] if argv is None else argv)
+    _Plain.is_quiet = QUIET in words
+    flags = [word for word in words if word != QUIET]
+    return answer(lambda: tyro.cli(command, args=flags, prog=_spelling(command), config=FLAGS))
+
+
+def is_quiet() -> bool:
+    """Whether the command that runs was called with `--quiet`."""
+    return _Plain.is_quiet
 
 
 def answer(call: Callable[[], int | None]) -> int:
@@ -72,8 +92,38 @@ def answer(call: Callable[[], int | None]) -> int:
         return 130
 
 
+class _Plain(Progress):
+    """Progress without a terminal: a plain line now and then, and none with `--quiet`."""
+
+    is_quiet = False  # of the command that runs
+
+    def __init__(self, *columns: Any) -> None:
+        super().__init__(*columns, console=err, disable=True)
+        self._said = time.monotonic()
+
+    def update(self, task_id: TaskID, **changes: Any) -> None:
+        """As Rich's, with a line when the last one is `PLAIN_EVERY` seconds old."""
+        super().update(task_id, **changes)
+        now = time.monotonic()
+        if now - self._said >= PLAIN_EVERY:
+            self._said = now
+            self.say(self._tasks[task_id])
+
+    def advance(self, task_id: TaskID, advance: float = 1) -> None:
+        """As Rich's, through `update`."""
+        self.update(task_id, advance=advance)
+
+    def say(self, task: Task) -> None:
+        """One line: how much is done, how fast, how long it takes still."""
+        if not (_Plain.is_quiet or out.quiet):
+            total = f" of {task.total:,.0f}" if task.total else ""
+            rate = f", {task.speed:,.1f}/s" if task.speed else ""
+            left = f", {task.time_remaining:,.0f} s left" if task.time_remaining else ""
+            err.print(f"{task.description}: {task.completed:,.0f}{total}{rate}{left}")
+
+
 def progress(unit: str, transient: bool = False) -> Progress:
-    """A progress bar with rate and time left, in `unit` per second; plain when not on a terminal."""
+    """A progress bar with rate and time left, in `unit` per second; without a terminal a plain line now and then."""
     rate: Any = TextColumn(f"{{task.fields[rate]}} {unit}/s")
     columns = (
         TextColumn("{task.description}"),
@@ -83,14 +133,14 @@ def progress(unit: str, transient: bool = False) -> Progress:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    return Progress(*columns, console=err, transient=transient)
+    return _bar(columns, transient)
 
 
 @contextmanager
 def stages(total: int) -> Iterator[Advance]:
     """A bar over a few named steps; call what it gives with the name of the step that begins."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=err, transient=True) as bar:
+    with _bar(columns, transient=True) as bar:
         task = bar.add_task("", total=total)
         started = 0
 
@@ -101,6 +151,12 @@ def stages(total: int) -> Iterator[Advance]:
 
         yield advance
         bar.update(task, completed=total)
+
+
+def _bar(columns: tuple[Any, ...], transient: bool) -> Progress:
+    if err.is_terminal and not _Plain.is_quiet:
+        return Progress(*columns, console=err, transient=transient)
+    return _Plain(*columns)
 
 
 def _refuse(sentence: str) -> int:

@@ -40,6 +40,11 @@ def code_fingerprint(parts: Sequence[str] = ("",)) -> str:
     return digest.hexdigest()
 
 
+def versions() -> dict[str, str]:
+    """Versions of the libraries that results depend on."""
+    return {name: importlib.metadata.version(name) for name in ENGINES}
+
+
 def manifest_path(first_output: Artifact, stage: str, root: Path) -> Path:
     """Where the manifest of `stage` lies, beside its first output."""
     return (root / first_output.path).parent / f"{stage.split('.')[-1]}.manifest.json"
@@ -91,7 +96,7 @@ class Manifest:
             "inputs": {path.name: fingerprint(path) for path in inputs},
             "settings": dict(settings),
             "code": code_fingerprint(code),
-            "versions": {name: importlib.metadata.version(name) for name in ENGINES},
+            "versions": versions(),
         }
 
     def is_current(self) -> bool:

@@ -17,8 +17,14 @@ def test_help_shows_every_verb_in_the_order_of_the_road(capsys):
     lines = shown.splitlines()
     found = [line.split()[0] for line in lines if line.startswith("  ") and line.split()[0] in cli.VERBS]
     assert found == list(cli.VERBS)
-    for text in ("retailsim train --preset tiny", *console.EXIT_CODES.values()):
+    for text in ("retailsim run --preset tiny", *console.EXIT_CODES.values()):
         assert text in shown
+
+
+def test_every_verb_says_what_it_reads_and_writes_and_how_long_it_takes(capsys):
+    assert list(cli.COSTS) == list(cli.VERBS)
+    assert cli.main(["status", "--help"]) == 0
+    assert capsys.readouterr().out.endswith(cli.cost("status") + "\n")
 
 
 def test_verbs_follow_the_stages():

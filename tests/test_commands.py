@@ -50,6 +50,8 @@ PROMISED = {
     "make-data": "--output --seed",
     "inspect": "--output",
     "run-pipeline": "--input --nrows --mapping --data-dir",
+    "run": "--input --nrows --preset --epochs --batch-size --seed --data-dir --checkpoint-dir",
+    "status": "--input --data-dir --checkpoint-dir",
     "run-feature-engineering": "--nrows --data-dir --seed",
     "run-tensor-preparation": "--data-dir",
     "prepare-samples": "--data-dir",

@@ -141,3 +141,31 @@ def test_stages_name_the_step_that_begins():
     with console.stages(2) as advance:
         advance("prices")
         advance("graph")
+
+
+def slow() -> None:
+    """Take ten steps of which each takes long."""
+    with console.progress("rows") as bar:
+        task = bar.add_task("reading", total=10, rate="–")
+        for _ in range(10):
+            bar.advance(task)
+
+
+def test_progress_without_a_terminal_is_plain_lines(capsys, monkeypatch):
+    monkeypatch.setattr(console, "PLAIN_EVERY", 0.0)
+    assert console.run(slow, []) == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 10 and lines[0].startswith("reading: 1 of 10") and lines[9].startswith("reading: 10 of 10")
+
+
+def test_progress_is_a_line_only_now_and_then(capsys):
+    assert console.run(slow, []) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_quiet_is_taken_by_every_command_and_leaves_progress_out(capsys, monkeypatch):
+    monkeypatch.setattr(console, "PLAIN_EVERY", 0.0)
+    assert console.run(slow, ["--quiet"]) == 0
+    assert capsys.readouterr().err == "" and console.is_quiet()
+    assert console.run(slow, []) == 0
+    assert "reading: 1 of 10" in capsys.readouterr().err and not console.is_quiet()

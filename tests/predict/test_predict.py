@@ -65,7 +65,7 @@ def test_a_file_of_requests(call, tmp_path):
 def test_a_mistake_is_one_sentence_and_writes_nothing(call, tmp_path, monkeypatch, flags, sentence):
     monkeypatch.chdir(tmp_path)
     code, out, err = call(*flags)
-    assert code == 2 and sentence in err and err.strip().count("\n") == 0 and not out
+    assert code == 2 and sentence in err and err.count("\n") == 1 and not out
     assert not list(tmp_path.iterdir())
 
 

@@ -1,0 +1,119 @@
+"""The whole road with one command: receipts to a trained, evaluated model; what is current is skipped.
+
+Reads --input. Writes --data-dir and --checkpoint-dir: the model, `train.manifest.json` and `evaluation_test.json`.
+"""
+
+import importlib
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from retailsim import artifacts, console
+from retailsim.manifest import Manifest, manifest_path
+from retailsim.storage import Artifact, atomic
+
+TRAIN, EVALUATE = "training.train", "training.evaluate"
+BEST = Artifact("best_model.pt", TRAIN, "the best epoch by validation loss")
+EVALUATION = Artifact("evaluation_test.json", EVALUATE, "figures of the best epoch on the test weeks")
+STARTED = "train.started.json"  # what a training that has not ended was made from
+STOPPED = 130  # exit code of a road that was stopped
+FULL_EPOCHS = 20  # the document's; fewer leave one epoch each for warm-up and fine-tuning
+
+
+def run(
+    input: Path = Path("raw_data"),
+    nrows: int | None = None,
+    preset: Literal["tiny", "small", "full"] = "full",
+    epochs: int = FULL_EPOCHS,
+    batch_size: int = 256,
+    seed: int = 0,
+    device: Literal["auto", "cuda", "mps", "cpu"] = "auto",
+    data_dir: Path = Path("data"),
+    checkpoint_dir: Path = Path("checkpoints"),
+) -> int:
+    """Receipts → prepared data → trained model → evaluation, skipping what is current; an interrupted run goes on.
+
+    Args:
+        input: the raw source: CSV or Parquet file, or folder of weekly files.
+        nrows: about so many rows, as whole customers; left out: all.
+        preset: size of the model: tiny (seconds), small (laptop), full (the document's).
+        epochs: epochs in all; below 20, warm-up and fine-tuning take one each.
+        batch_size: baskets per step.
+        seed: seed of whatever is drawn.
+        device: auto takes CUDA, then MPS, then the CPU.
+        data_dir: root of what the stages write.
+        checkpoint_dir: where the model and its evaluation go.
+    """
+    rows = [] if nrows is None else ["--nrows", nrows]
+    data = ["--data-dir", data_dir]
+    for stage, flags in (
+        (artifacts.PIPELINE, ["--input", input, *rows]),
+        (artifacts.FEATURES, [*rows, "--seed", seed]),
+        (artifacts.TENSORS, []),
+        (artifacts.SAMPLES, []),
+        (artifacts.CACHE, []),
+    ):
+        code = step(stage, [*flags, *data])
+        if code:
+            return code
+    edge = 1 if epochs > 2 else 0
+    phases = [] if epochs >= FULL_EPOCHS else ["--warmup-epochs", edge, "--finetune-epochs", edge]
+    flags = ["--preset", preset, "--epochs", epochs, "--batch-size", batch_size, "--seed", seed, *phases]
+    made_from = [manifest_path(artifacts.CUSTOMER_CACHE, artifacts.CACHE, data_dir)]
+    made_from.append(manifest_path(artifacts.SAMPLE_TABLES["train"], artifacts.SAMPLES, data_dir))
+    training = Manifest(TRAIN, checkpoint_dir, made_from, {"flags": [str(flag) for flag in flags]}, [BEST])
+    where = ["--device", device, *data]
+    if training.is_current():
+        console.out.print(f"{checkpoint_dir / BEST.path} is current: nothing to do")
+    else:
+        code = train(training, epochs, flags, [*where, "--checkpoint-dir", checkpoint_dir], checkpoint_dir)
+        if code:
+            return code
+    best, figures = checkpoint_dir / BEST.path, checkpoint_dir / EVALUATION.path
+    evaluation = Manifest(EVALUATE, checkpoint_dir, [best, *made_from], {}, [EVALUATION])
+    if evaluation.is_current():
+        console.out.print(f"{figures} is current: nothing to do")
+        return 0
+    code = step(EVALUATE, [best, "--detailed", "--json", figures, *where])
+    if code == 0:
+        evaluation.write()
+    return code
+
+
+def train(training: Manifest, epochs: int, flags: list, where: list, folder: Path) -> int:
+    """Train, or go on with the same training where it was stopped; the exit code, 130 when it is stopped again."""
+    started, record = folder / STARTED, json.dumps(training.record, sort_keys=True)
+    is_same = started.exists() and started.read_text(encoding="utf-8") == record
+
+    def has_since_then(pattern: str) -> bool:  # older ones are of another training
+        return any(path.stat().st_mtime >= started.stat().st_mtime for path in folder.glob(pattern))
+
+    resume = ["--resume", folder] if is_same and has_since_then("epoch_*.pt") else []
+    if not resume:
+        with atomic(started) as temporary:
+            temporary.write_text(record, encoding="utf-8")
+    code = step(TRAIN, [*flags, *resume, *where])
+    if code == 0 and not has_since_then(f"epoch_{epochs}.pt"):
+        return STOPPED
+    if code == 0:
+        training.write()
+        started.unlink()
+    return code
+
+
+def step(stage: str, flags: list) -> int:
+    """Say and call one command; its exit code."""
+    words = [str(flag) for flag in flags]
+    console.out.print(f"\n$ retailsim {stage.split('.')[-1].replace('_', '-')} {' '.join(words)}")
+    return importlib.import_module(f"retailsim.{stage}").main(words + [console.QUIET] * console.is_quiet())
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point; returns the exit code."""
+    return console.run(run, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,114 @@
+"""`retailsim run`: the commands in order, what is current left out, a stopped training gone on with (C39)."""
+
+import importlib
+from types import SimpleNamespace
+
+import pytest
+
+from retailsim import artifacts, run
+
+
+@pytest.fixture
+def road(tmp_path, monkeypatch):
+    """Commands that write their manifests' stand-ins only; gives the calls as (verb, flags)."""
+    calls, codes, bytes_of, stopped_after = [], {}, {}, []
+
+    def pretend(name):
+        stage = name.removeprefix("retailsim.")
+
+        def main(words):
+            calls.append((stage.split(".")[-1], words))
+            code = codes.get(stage, 0)
+            if code == 0:
+                write(stage)
+            if stage == run.TRAIN and code == 0 and not stopped_after:
+                (tmp_path / "checkpoints" / f"epoch_{words[words.index('--epochs') + 1]}.pt").write_text("")
+            return code
+
+        return SimpleNamespace(main=main)
+
+    def write(stage):
+        paths = {
+            artifacts.SAMPLES: ["data/training/prepare_samples.manifest.json"],
+            artifacts.CACHE: ["data/training/cache/prepare_tensor_cache.manifest.json"],
+            run.TRAIN: ["checkpoints/best_model.pt"],
+            run.EVALUATE: ["checkpoints/evaluation_test.json"],
+        }
+        for path in paths.get(stage, []):
+            (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / path).write_text(bytes_of.get(stage, stage))
+
+    monkeypatch.setattr(importlib, "import_module", pretend)
+    flags = [
+        "--data-dir",
+        str(tmp_path / "data"),
+        "--checkpoint-dir",
+        str(tmp_path / "checkpoints"),
+        "--preset",
+        "tiny",
+    ]
+
+    def called(*more):
+        calls.clear()
+        return run.main([*flags, *map(str, more)]), [verb for verb, _ in calls], [words for _, words in calls]
+
+    return SimpleNamespace(
+        call=called,
+        codes=codes,
+        bytes_of=bytes_of,
+        stopped_after=stopped_after,
+        checkpoints=tmp_path / "checkpoints",
+        data=tmp_path / "data",
+    )
+
+
+PREPARE = [
+    "run_pipeline", "run_feature_engineering", "run_tensor_preparation", "prepare_samples", "prepare_tensor_cache",
+]  # fmt: skip
+
+
+def test_the_road_in_order_and_what_is_current_left_out(road, capsys):
+    code, verbs, words = road.call("--epochs", 6, "--nrows", 1000)
+    assert (code, verbs) == (0, [*PREPARE, "train", "evaluate"])
+    assert words[0][:4] == ["--input", "raw_data", "--nrows", "1000"]
+    assert words[5][:12] == [
+        "--preset", "tiny", "--epochs", "6", "--batch-size", "256", "--seed", "0", "--warmup-epochs", "1",
+        "--finetune-epochs", "1",
+    ]  # fmt: skip
+    assert road.call("--epochs", 6, "--nrows", 1000)[:2] == (0, PREPARE)  # each of which skips itself
+    assert "best_model.pt is current: nothing to do" in capsys.readouterr().out
+
+
+def test_what_is_stale_is_made_again(road):
+    road.call("--epochs", 6)
+    road.bytes_of |= {artifacts.CACHE: "other tensors", run.TRAIN: "another model"}
+    assert road.call("--epochs", 6)[1] == [*PREPARE, "train", "evaluate"]
+    assert road.call("--epochs", 7)[1] == [*PREPARE, "train"]  # to the same model: evaluated before
+    (road.checkpoints / "evaluation_test.json").write_text("{}")
+    assert road.call("--epochs", 7)[1] == [*PREPARE, "evaluate"]
+
+
+def test_the_first_command_that_fails_ends_the_road(road):
+    road.codes[artifacts.SAMPLES] = 2
+    assert road.call()[:2] == (2, PREPARE[:4])
+
+
+def test_a_stopped_training_goes_on(road):
+    road.codes[run.TRAIN] = 130
+    assert road.call("--epochs", 6)[:2] == (130, [*PREPARE, "train"])
+    (road.checkpoints / "epoch_1.pt").write_text("")
+    road.codes[run.TRAIN] = 0
+    road.stopped_after.append(1)  # asked to stop by a signal, training saves and ends well
+    code, verbs, words = road.call("--epochs", 6)
+    assert (code, verbs[5:]) == (130, ["train"])
+    assert words[5][words[5].index("--resume") + 1] == str(road.checkpoints)
+    road.stopped_after.clear()
+    assert road.call("--epochs", 6)[:2] == (0, [*PREPARE, "train", "evaluate"])
+    assert not (road.checkpoints / run.STARTED).exists()
+
+
+def test_another_training_does_not_go_on_with_it(road):
+    road.codes[run.TRAIN] = 130
+    road.call("--epochs", 6)
+    (road.checkpoints / "epoch_1.pt").write_text("")
+    assert "--resume" not in road.call("--epochs", 7)[2][5]

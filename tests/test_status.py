@@ -1,0 +1,75 @@
+"""`retailsim status`: what is current, stale and why, missing; the next command (C39). Works on hard links to a prepared shop."""
+
+import shutil
+
+import pytest
+
+from retailsim import artifacts, status
+
+
+@pytest.fixture
+def data(shop, tmp_path):
+    """A copy of the prepared shop's data root."""
+    return shutil.copytree(shop.data, tmp_path / "data")
+
+
+@pytest.fixture
+def say(shop, data, tmp_path, capsys):
+    def called(raw=shop.raw, checkpoints=tmp_path):
+        flags = ["--input", str(raw), "--data-dir", str(data), "--checkpoint-dir", str(checkpoints)]
+        code = status.main(flags)
+        out = capsys.readouterr().out
+        *lines, following = (line.split(maxsplit=2) for line in out.splitlines())
+        found = {verb: (state, *(why or [""])) for verb, state, *why in lines}
+        return code, found, " ".join(following)
+
+    return called
+
+
+def test_all_is_current_up_to_the_model(say, data, shop, trained):
+    code, found, following = say(checkpoints=trained)
+    assert code == 0 and found == {name: ("current", "") for name in [*map(status.verb_of, status.ROAD), "train"]}
+    assert following == f"next: retailsim evaluate {trained / 'best_model.pt'} --data-dir {data}"
+
+
+def test_what_is_missing_comes_next_and_what_follows_is_stale(say, data):
+    (data / artifacts.SCALERS.path).unlink()
+    code, found, following = say()
+    assert code == 1 and following.startswith("next: retailsim run-tensor-preparation --data-dir")
+    assert [state for state, _ in found.values()] == ["current", "current", "missing", "stale", "stale", "missing"]
+    assert "scalers.json is missing" in found["run-tensor-preparation"][1]
+    assert found["prepare-samples"][1] == "an earlier stage is not current"
+
+
+def test_a_changed_file_is_stale_by_name(say, data):
+    path = data / artifacts.PSEUDO_BRANDS.path
+    path.write_bytes(path.read_bytes() + b" ")
+    code, found, _ = say()
+    assert code == 1 and found["run-feature-engineering"][0] == "stale"
+    assert "pseudo_brands.parquet has changed since it was written" in found["run-feature-engineering"][1]
+
+
+@pytest.mark.parametrize("change, why", [("new", "is new"), ("other", "has changed"), ("gone", "was read and is gone")])
+def test_raw_files_are_compared(say, shop, tmp_path, change, why):
+    raw = shutil.copytree(shop.raw, tmp_path / "raw")
+    first = min(raw.glob("transactions_*.csv"))
+    if change == "gone":
+        first.unlink()
+    else:
+        (raw / "transactions_209901.csv" if change == "new" else first).write_text("x")
+    code, found, following = say(raw=raw)
+    assert code == 1 and found["run-pipeline"][0] == "stale" and found["run-pipeline"][1].endswith(why)
+    assert following.startswith(f"next: retailsim run-pipeline --input {raw}")
+
+
+def test_a_changed_program_makes_everything_stale(say, monkeypatch):
+    monkeypatch.setattr(status, "code_fingerprint", lambda: "another")
+    code, found, _ = say()
+    assert code == 1 and found["run-pipeline"] == ("stale", "the program has changed")
+
+
+def test_an_empty_root(say, data):
+    shutil.rmtree(data)
+    code, found, following = say()
+    assert code == 1 and {state for state, _ in found.values()} == {"missing", "stale"}
+    assert "retailsim run-pipeline" in following
