@@ -28,6 +28,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "baselines": ("training.baselines", "tune the baselines on validation and rank with them, for every evaluation"),
     "evaluate": ("training.evaluate", "rank hidden products on val or test, beside the baselines"),
     "ablate": ("training.ablate", "measure what each of the six tensors is worth"),
+    "report": ("report.report", "one HTML page about a trained model: quality, products, prices, a customer's story"),
     "predict": ("predict.predict", "which products go into a basket next: one request, or a file of them"),
 }
 # verb → reads, writes, how long it takes: measured on 1.8 million receipt rows, 2 cores, no GPU (benchmarks/README.md)
@@ -46,6 +47,7 @@ COSTS: dict[str, tuple[str, str, str]] = {
     "baselines": ("data/processed/, data/training/", "data/evaluation/", "a quarter of an hour, once"),
     "evaluate": ("checkpoints/, data/", "--json", "minutes"),
     "ablate": ("checkpoints/, data/", "--json", "minutes; hours with --retrain"),
+    "report": ("checkpoints/, data/", "report.html", "half a minute"),
     "predict": ("checkpoints/, data/", "--output", "seconds to load, then hundredths of a second per request"),
 }
 EXAMPLE = """\

@@ -23,6 +23,7 @@ MAY_IMPORT = {  # stage → stages; everything else speaks through declared file
     "simulator": {"tensor_preparation", "model", "evaluation"},
     # a request is a sample like those of training, and goes through the same seam to the same model
     "predict": {"model", "evaluation", "training"},
+    "report": {"predict", "training"},  # shows a model's own predictions, and what its checkpoint holds
 }
 PUBLIC = "predict.__init__"  # `from retailsim.predict import Predictor`: the one package that people import from Python
 CHECKS_THE_SOURCE = "training.validate_data"  # reads the raw source as the data pipeline does (C4)

@@ -62,6 +62,7 @@ PROMISED = {
     "baselines": "--blend --data-dir",
     "evaluate": "--split --detailed --json --data-dir",
     "ablate": "--split --retrain --synergy --seeds --preset --json --seed --data-dir --checkpoint-dir",
+    "report": "--output --evaluation --customer --catalogue --data-dir",
     "predict": "--customer --store --when --trip --basket --price --segment --top --json --requests --output --data-dir",
 }
 
@@ -113,7 +114,7 @@ def test_the_documents_command_is_accepted_with_its_flags(line, monkeypatch):  #
 def test_every_command_takes_a_data_dir(verb, monkeypatch):  # C27
     module, _ = cli.VERBS[verb]
     flag, name = ("--output", "output") if verb == "make-data" else ("--data-dir", "data_dir")
-    first = ["best_model.pt"] if verb in ("evaluate", "predict", "ablate") else []
+    first = ["best_model.pt"] if verb in ("evaluate", "predict", "ablate", "report") else []
     assert parsed(module, [*first, flag, "elsewhere"], monkeypatch)[name] == Path("elsewhere")
 
 

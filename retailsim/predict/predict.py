@@ -146,8 +146,12 @@ def show(answer: Prediction, request: Request) -> None:
         grid.add_row(str(rank), found.product, *([found.name or "–"] if has_names else []), f"{found.probability:.2%}")
     console.out.print(grid)
     meaning = "the chance that the next product put into the basket is this one"
-    if answer.temperature is None:
-        meaning += ", as the model scores it: not calibrated, so trust the order more than the number"
+    if answer.temperature is not None:
+        meaning += f", calibrated on the validation weeks (temperature {answer.temperature:.2f})"
+    else:
+        meaning += (
+            ", as the model scores it: not calibrated (evaluate does that), so trust the order more than the number"
+        )
     console.out.print(f"{answer.measure}: {meaning}")
 
 

@@ -14,6 +14,7 @@ from retailsim.config import Config
 from retailsim.errors import UserError
 from retailsim.evaluation.ranking import excluded_ids
 from retailsim.model.basket_model import BasketModel
+from retailsim.model.world_model import parameter_count
 from retailsim.predict.lookup import People, Places
 from retailsim.predict.request import Prediction, Request, Suggestion
 from retailsim.predict.seats import Seat, as_samples, basket_of, week_of
@@ -22,6 +23,7 @@ from retailsim.training import checkpoint as checkpoints
 from retailsim.training.dataset import Masking, make_batch
 from retailsim.training.device import choose_device
 from retailsim.training.tables import load_tables
+from retailsim.training.temperature import kept_temperatures
 from retailsim.vocab import Vocabulary
 from retailsim.weeks import Calendar
 
@@ -31,6 +33,15 @@ class Predictor:
 
     Nothing is changed by a prediction, so one predictor may serve many threads. The same request gets the same answer,
     alone or among others.
+
+    Args:
+        model: with the tables that it looks up.
+        vocabulary: of the model.
+        calendar: of the data.
+        people: customers.
+        places: stores.
+        temperatures: by "trip_known" and "trip_unknown", fitted on the validation weeks; None: answers are scores.
+        names: product id → name.
 
     Example:
         >>> predictor = Predictor.load(Path("checkpoints/best_model.pt"), Path("data"))  # doctest: +SKIP
@@ -45,10 +56,10 @@ class Predictor:
         calendar: Calendar,
         people: People,
         places: Places,
-        temperature: float | None = None,
+        temperatures: Mapping[str, float] | None = None,
         names: Mapping[str, str] | None = None,
     ) -> None:
-        self.vocabulary, self.calendar, self.temperature = vocabulary, calendar, temperature
+        self.vocabulary, self.calendar, self.temperatures = vocabulary, calendar, temperatures
         self._model, self._people, self._places, self._names = model.eval(), people, places, names or {}
         self._device = next(model.parameters()).device
         self._last_price = model.lookup.last_price.cpu().numpy()
@@ -62,6 +73,8 @@ class Predictor:
         names: Mapping[str, str] | None = None,
     ) -> "Predictor":
         """The predictor of a checkpoint on the data that it was trained on.
+
+        Probabilities are calibrated where `evaluate` has fitted this checkpoint's temperatures on the validation weeks.
 
         Args:
             checkpoint: e.g. checkpoints/best_model.pt.
@@ -79,7 +92,14 @@ class Predictor:
         model.load_state_dict(state["model"])
         model.to(choose_device(device))
         places = Places(data_dir, tables.store.numpy())
-        return cls(model, vocabulary, load_calendar(data_dir), People(data_dir), places, None, names)
+        return cls(
+            model, vocabulary, load_calendar(data_dir), People(data_dir), places, kept_temperatures(checkpoint), names
+        )
+
+    @property
+    def parameter_count(self) -> int:
+        """How many numbers the model has learned."""
+        return parameter_count(self._model)
 
     def predict(self, request: Request, top: int = 20, allow_unknown: bool = False) -> Prediction:
         """The `top` likeliest next products of one request; see `predict_many`."""
@@ -119,8 +139,11 @@ class Predictor:
             numbers = [i for i, seat in enumerate(seats) if is_open != bool(seat.request.trip)]
             some = [seats[i] for i in numbers]
             for i, seat, found in zip(numbers, some, self._suggest(some, is_open, top), strict=True):
-                answers[i] = Prediction(seat.week, found, seat.notes, self.temperature)
+                answers[i] = Prediction(seat.week, found, seat.notes, self._temperature(is_open))
         return [answers[i] for i in range(len(seats))]
+
+    def _temperature(self, trip_is_open: bool) -> float | None:
+        return self.temperatures["trip_unknown" if trip_is_open else "trip_known"] if self.temperatures else None
 
     def _suggest(self, seats: Sequence[Seat], trip_is_open: bool, top: int) -> list[tuple[Suggestion, ...]]:
         """The likeliest products at the hidden place of each seat; special tokens and the basket's own compete nowhere."""
@@ -128,7 +151,7 @@ class Predictor:
             return []
         masking = Masking(self.vocabulary.size, hide_trip_prob=float(trip_is_open), is_evaluation=True)
         batch = make_batch(as_samples(seats, self.calendar), np.arange(len(seats)), masking).to(self._device)
-        logits = self._model(batch).product_logits.float() / (self.temperature or 1.0)  # [R, V]
+        logits = self._model(batch).product_logits.float() / (self._temperature(trip_is_open) or 1.0)  # [R, V]
         logits = logits.masked_fill(excluded_ids(batch.ids, self.vocabulary.size), -torch.inf)
         best = logits.softmax(dim=1).topk(min(top, self.vocabulary.size), dim=1)
         ids, names = self.vocabulary.ids, self._names

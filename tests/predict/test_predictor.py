@@ -199,3 +199,16 @@ def test_names_come_from_the_catalogue(predictor, shop, trained, asked):
     product = predictor.predict(asked[1]).suggestions[0].product
     named = Predictor.load(trained / "best_model.pt", shop.data, names={product: "milk"})
     assert [found.name for found in named.predict(asked[1], top=2).suggestions] == ["milk", None]
+
+
+def test_a_calibrated_answer_says_so_and_has_the_same_order(predictor, asked, shop, trained):
+    """The temperatures of an evaluation are used: one where the trip is known, the other where it is open."""
+    request = asked[1]
+    parts = predictor._model, predictor.vocabulary, predictor.calendar, predictor._people, predictor._places
+    mended = Predictor(*parts, {"trip_known": 2.0, "trip_unknown": 0.5})
+    for given, temperature in ((request, 2.0), (replace(request, trip={}), 0.5)):
+        before, after = predictor.predict(given, EVERYTHING), mended.predict(given, EVERYTHING)
+        assert (before.measure, after.measure, after.temperature) == ("score", "probability", temperature)
+        powered = np.array([found.probability for found in before.suggestions]) ** (1 / temperature)
+        expected = sorted(powered / powered.sum(), reverse=True)
+        assert [found.probability for found in after.suggestions] == pytest.approx(expected, rel=1e-3)

@@ -1,0 +1,1 @@
+"""One page about a trained model, readable without a network (SPEC C35)."""

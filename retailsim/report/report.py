@@ -1,0 +1,164 @@
+"""One page about a trained model, for people who will not read its code; opens without a network (SPEC C35).
+
+Reads a checkpoint, metrics.jsonl and evaluation_test.json beside it, and data/. Writes the page.
+"""
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from retailsim import console
+from retailsim.artifacts import CACHE, CUSTOMER_CACHE, FEATURES, PIPELINE, PSEUDO_BRANDS, TRANSACTIONS
+from retailsim.errors import UserError
+from retailsim.manifest import fingerprint, manifest_path, read_manifest, versions
+from retailsim.predict import Predictor
+from retailsim.predict.catalogue import read_names
+from retailsim.report.model_sections import breakdowns, calibration, curves, metrics, provenance
+from retailsim.report.page import Section, render
+from retailsim.report.product_sections import price_examples, product_map
+from retailsim.report.story import story
+from retailsim.storage import atomic, connect
+from retailsim.training import checkpoint as checkpoints
+
+EVALUATION = "evaluation_test.json"
+STAGES = ((PIPELINE, TRANSACTIONS), (FEATURES, PSEUDO_BRANDS), (CACHE, CUSTOMER_CACHE))
+
+
+def report(
+    checkpoint: Annotated[Path, tyro.conf.Positional],
+    output: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("report.html"),
+    evaluation: Path | None = None,
+    customer: str | None = None,
+    catalogue: Path | None = None,
+    data_dir: Path = Path("data"),
+) -> None:
+    """Write one HTML page about a trained model: its data, training, quality, products, prices, and a customer's story.
+
+    Args:
+        checkpoint: a checkpoint of training, e.g. checkpoints/best_model.pt.
+        output: the page; one file of about 5 MB that needs no network.
+        evaluation: what "evaluate --json" wrote; left out: evaluation_test.json beside the checkpoint, if it is there.
+        customer: whose story is told; left out: the one with most trips.
+        catalogue: CSV or Parquet file with columns product_id and name: shows names.
+        data_dir: root of what the stages wrote.
+    """
+    names = read_names(catalogue) if catalogue else {}
+    found = read_evaluation(checkpoint, evaluation)
+    with console.stages(4) as advance:
+        advance("model")
+        predictor = Predictor.load(checkpoint, data_dir, names=names)
+        facts = describe(checkpoint, predictor, data_dir)
+        figures_path = evaluation or checkpoint.with_name(EVALUATION)
+        command = f"retailsim evaluate {checkpoint} --json {figures_path} --data-dir {data_dir}"
+        sections: list[Section] = [provenance(facts), curves(read_epochs(checkpoint)), metrics(found, command)]
+        if found:
+            sections += [breakdowns(found), calibration(found)]
+        advance("products")
+        sections.append(product_map(data_dir, predictor.vocabulary, names))
+        advance("prices")
+        sections.append(price_examples(data_dir, names))
+        advance("story")
+        sections.append(story(data_dir, predictor, names, customer))
+    about = f"{checkpoint} · what it learned, how far it can be trusted, what it says"
+    with atomic(output) as temporary:
+        temporary.write_text(render("RetailSim report", about, sections), encoding="utf-8")
+    console.out.print(
+        f"{output}: {len(sections)} sections, {output.stat().st_size / 2**20:.1f} MB, opens without a network"
+    )
+
+
+def read_evaluation(checkpoint: Path, path: Path | None) -> dict[str, Any] | None:
+    """The evaluation's figures; None where none was named and none lies beside the checkpoint."""
+    found = path or checkpoint.with_name(EVALUATION)
+    if not found.exists():
+        if path:
+            raise UserError(
+                f'--evaluation {path} does not exist: write it with "retailsim evaluate {checkpoint} --json {path}"'
+            )
+        return None
+    try:
+        record = json.loads(found.read_text(encoding="utf-8"))
+        if not isinstance(record, dict) or not {"views", "baselines", "slices", "auxiliary"} <= set(record):
+            raise ValueError("figures are missing")
+        return record
+    except ValueError as error:
+        raise UserError(
+            f'{found} is no evaluation: write it with "retailsim evaluate {checkpoint} --json {found}"'
+        ) from error
+
+
+def read_epochs(checkpoint: Path) -> list[dict[str, Any]]:
+    """The lines of metrics.jsonl beside the checkpoint, the last of each epoch; none where it is not there."""
+    path = checkpoint.with_name("metrics.jsonl")
+    if not path.exists():
+        return []
+    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line]
+    return list({line["epoch"]: line for line in lines if "epoch" in line and "val_loss" in line}.values())
+
+
+def describe(checkpoint: Path, predictor: Predictor, root: Path) -> list[tuple[str, str]]:
+    """Names and values: the data, the model, the training, fingerprints and versions."""
+    state = checkpoints.load(checkpoint, predictor.vocabulary)
+    engine, config = connect(), state["config"]
+    sales = TRANSACTIONS.read(root, engine)
+    counts = engine.to_pyarrow(
+        sales.aggregate(
+            rows=sales.count(),
+            baskets=sales.basket_id.nunique(),
+            customers=sales.customer_id.nunique(),
+            stores=sales.store_id.nunique(),
+            known=sales.basket_id.nunique(where=sales.customer_id.notnull()),
+            first=sales.date.min(),
+            last=sales.date.max(),
+        )
+    ).to_pylist()[0]
+    calendar, train = predictor.calendar, config["train"]
+    facts = [
+        (
+            "receipts",
+            f"{counts['rows']:,} rows, {counts['baskets']:,} baskets ({counts['known'] / counts['baskets']:.0%} of known customers)",
+        ),
+        ("who and where", f"{counts['customers']:,} customers, {counts['stores']:,} stores"),
+        (
+            "when",
+            f"{counts['first']} to {counts['last']}: {calendar.last_week} weeks; trained on 1–{calendar.train_end}, chosen on {calendar.train_end + 1}–{calendar.val_end}, tested on the rest",
+        ),
+        (
+            "products",
+            f"{predictor.vocabulary.size:,} tokens that can be predicted, {len(predictor.vocabulary) - predictor.vocabulary.size:,} products seen only later",
+        ),
+        ("model", f"{config['preset']} preset, {predictor.parameter_count:,} numbers learned, epoch {state['epoch']}"),
+        (
+            "training",
+            ", ".join(
+                f"{name.replace('_', ' ')} {train[name]}"
+                for name in ("epochs", "batch_size", "learning_rate", "mask_prob", "seed")
+            ),
+        ),
+        ("checkpoint", f"{checkpoint.name}, fingerprint {fingerprint(checkpoint)}"),
+    ]
+    for stage, first in STAGES:
+        path = manifest_path(first, stage, root)
+        record = read_manifest(path)
+        facts.append(
+            (
+                stage.split(".")[-1].replace("_", "-"),
+                f"code {record['code'][:12]}, settings {json.dumps(record['settings'])}"
+                if record
+                else f"{path.name} is missing",
+            )
+        )
+    return [*facts, ("libraries", ", ".join(f"{name} {version}" for name, version in versions().items()))]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point; returns the exit code."""
+    return console.run(report, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

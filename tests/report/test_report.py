@@ -1,0 +1,94 @@
+"""`retailsim report` on the trained small shop: sections, what is missing is said, mistakes are sentences (C35, C39)."""
+
+import json
+import re
+import shutil
+import subprocess
+from html import unescape
+
+import pytest
+
+from retailsim.report.report import main
+from tests import recipe
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+ALONE = [
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync", "--enable-logging=stderr", "--virtual-time-budget=20000",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def evaluated(shop, trained, tmp_path_factory):
+    """A folder with the checkpoint and its evaluation."""
+    folder = tmp_path_factory.mktemp("evaluated")
+    for name in ("best_model.pt", "metrics.jsonl"):
+        shutil.copy(trained / name, folder / name)
+    flags = [folder / "best_model.pt", "--json", folder / "evaluation_test.json", "--data-dir", shop.data]
+    assert recipe.call("training.evaluate", flags, shop) == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def page(shop, evaluated):
+    output = evaluated / "page" / "report.html"
+    assert main([str(evaluated / "best_model.pt"), "-o", str(output), "--data-dir", str(shop.data)]) == 0
+    return output
+
+
+def test_the_sections_and_what_they_say(page, evaluated):
+    html = unescape(page.read_text(encoding="utf-8"))
+    assert re.findall("<h2>(.*?)</h2>", html) == [
+        "What was trained on what", "Training", "How good it is", "Where it is good", "Can its probabilities be believed",
+        "Map of the products", "Prices and promotions", "One customer's story",
+    ]  # fmt: skip
+    found = json.loads((evaluated / "evaluation_test.json").read_text())
+    top1 = f"{100 * found['views']['fresh']['trip_unknown']['top1']:.2f} %"
+    assert f"<td>model, trip unknown</td><td class=number>{top1}</td>" in html
+    assert all(f"<td>{name}</td>" in html for name in found["baselines"])
+    assert "4 epochs; the best by validation loss is epoch" in html and "What spoke for " in html
+
+
+def test_the_story_shows_the_models_own_prediction(page, evaluated, shop):
+    html = unescape(page.read_text(encoding="utf-8"))
+    assert re.search(r"without PRD\d+</td><td class=number>\d+\.\d\d%", html)
+
+
+def test_what_is_not_there_is_said(shop, trained, tmp_path):
+    shutil.copy(trained / "best_model.pt", tmp_path / "best_model.pt")
+    assert main([str(tmp_path / "best_model.pt"), "-o", str(tmp_path / "r.html"), "--data-dir", str(shop.data)]) == 0
+    html = unescape((tmp_path / "r.html").read_text(encoding="utf-8"))
+    assert "There is no metrics.jsonl" in html and "Not evaluated yet: retailsim evaluate" in html
+
+
+@pytest.mark.parametrize(
+    "flags, sentence",
+    [
+        (["--customer", "X"], "unknown customer 'X'"),
+        (["--evaluation", "nowhere.json"], "nowhere.json does not exist"),
+        (["--evaluation", "torn.json"], "torn.json is no evaluation"),
+        (["--evaluation", "other.json"], "other.json is no evaluation"),
+    ],
+)
+def test_a_mistake_is_one_sentence_and_no_page(shop, trained, tmp_path, monkeypatch, capsys, flags, sentence):  # C39
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "torn.json").write_text('{"views": ')
+    (tmp_path / "other.json").write_text("[1]")
+    capsys.readouterr()
+    assert main([str(trained / "best_model.pt"), "--data-dir", str(shop.data), *flags]) == 2
+    err = capsys.readouterr().err
+    assert sentence in err and err.count("\n") == 1 and not list(tmp_path.glob("*.html"))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
+def test_a_browser_draws_every_figure_without_an_error(page, tmp_path):
+    done = subprocess.run(
+        [CHROMIUM, *ALONE, f"--user-data-dir={tmp_path}", "--dump-dom", page.as_uri()],
+        capture_output=True,
+        text=True,
+        timeout=180,
+    )
+    assert done.returncode == 0 and "CONSOLE" not in done.stderr, done.stderr
+    n_figures = len(re.findall(r'class="figure', page.read_text(encoding="utf-8").split("<script>")[0]))
+    assert n_figures >= 8 and done.stdout.count('class="main-svg"') >= n_figures
