@@ -40,15 +40,13 @@ class Histories:
 
 
 class Moments:
-    """The lower triangle of Zᵀ Z over the baskets of the last weeks ≤ fit_end, float32 [3V + 1, 3V + 1]: 0.9 GB at V = 5,000.
+    """The lower triangle of Zᵀ Z over the baskets of weeks ≤ fit_end, float32 [3V + 1, 3V + 1]: 0.9 GB at V = 5,000.
 
     Baskets of one customer (store) in one week share their row of C (S), so the sums run over customers and stores, a week
     at a time.
     """
 
-    def __init__(
-        self, purchases: Purchases, histories: Histories, size: int, fit_end: int, settings: Settings = DEFAULTS
-    ) -> None:
+    def __init__(self, purchases: Purchases, histories: Histories, size: int, fit_end: int) -> None:
         self.size, self.fit_end = size, fit_end
         self.gram = np.zeros((3 * size + 1, 3 * size + 1), dtype=np.float32)
         known = purchases.product < size
@@ -56,8 +54,7 @@ class Moments:
             (np.ones(known.sum(), dtype=np.float32), (purchases.basket[known], purchases.product[known])),
             shape=(len(purchases.week), size),
         )
-        is_fit = (purchases.week <= fit_end) & (purchases.week > fit_end - settings.history_weeks)
-        for week in np.unique(purchases.week[is_fit]):
+        for week in np.unique(purchases.week[purchases.week <= fit_end]):
             rows = np.flatnonzero(purchases.week == week)
             self._add(int(week), histories, baskets[rows], purchases.customer[rows], purchases.store[rows])
 

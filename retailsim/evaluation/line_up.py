@@ -25,7 +25,7 @@ class Market:
 
 def _ease_with_histories(market: Market, fit_end: int, settings: Settings) -> Baseline:
     histories = Histories(market.purchases, market.size, settings)
-    moments = Moments(market.purchases, histories, market.size, fit_end, settings)
+    moments = Moments(market.purchases, histories, market.size, fit_end)
     return EaseWithHistories(moments, histories, settings)
 
 

@@ -17,8 +17,7 @@ class Settings:
     visible_power: float = 0.7  # item-item: how much the commonness of the visible product counts
     scored_power: float = 0.3  # item-item: and that of the scored one
     ease_ridge: float = 100.0  # λ of EASE
-    history_weeks: int = 40  # last weeks of the fit period that EASE with histories is fitted on
-    history_half_life: float = 8.0  # weeks, of its customer and store columns
+    history_half_life: float = 8.0  # weeks, of the customer and store columns of EASE with histories
     history_shrink: float = 5.0  # decayed baskets
     ridge_items: float = 100.0  # λ of its basket columns
     ridge_customer: float = 3.0  # of its customer columns

@@ -85,7 +85,7 @@ def _builder(method: str, market: Market, fit_end: int) -> Callable[[Settings], 
         if half_life not in kept:
             kept.clear()
             histories = Histories(market.purchases, market.size, settings)
-            kept[half_life] = Moments(market.purchases, histories, market.size, fit_end, settings), histories
+            kept[half_life] = Moments(market.purchases, histories, market.size, fit_end), histories
         return EaseWithHistories(*kept[half_life], settings)
 
     return build

@@ -11,14 +11,14 @@ from retailsim.evaluation.settings import DEFAULTS
 
 SIZE, FIT_END = 30, 34
 SETTINGS = replace(
-    DEFAULTS, history_weeks=25, history_half_life=6.0, history_shrink=2.0,
+    DEFAULTS, history_half_life=6.0, history_shrink=2.0,
     ridge_items=20.0, ridge_customer=0.5, ridge_store=4.0,
 )  # fmt: skip
 
 
 def fitted(purchases, settings=SETTINGS, size=SIZE, fit_end=FIT_END):
     histories = Histories(purchases, size, settings)
-    return EaseWithHistories(Moments(purchases, histories, size, fit_end, settings), histories, settings)
+    return EaseWithHistories(Moments(purchases, histories, size, fit_end), histories, settings)
 
 
 def rows_of(purchases, entity, index):
@@ -33,7 +33,7 @@ def rows_of(purchases, entity, index):
 
 def test_it_is_the_ridge_regression_of_each_product_on_all_other_columns(shops):  # C33
     purchases = shops.drawn(6)
-    index = np.flatnonzero((purchases.week <= FIT_END) & (purchases.week > FIT_END - 25))
+    index = np.flatnonzero(purchases.week <= FIT_END)
     baskets = np.zeros((400, SIZE))
     known = purchases.product < SIZE
     baskets[purchases.basket[known], purchases.product[known]] = 1
