@@ -113,9 +113,9 @@ def test_the_documents_command_is_accepted_with_its_flags(line, monkeypatch):  #
 @pytest.mark.parametrize("verb", VERBS)
 def test_every_command_takes_a_data_dir(verb, monkeypatch):  # C27
     module, _ = cli.VERBS[verb]
-    flag, name = ("--output", "output") if verb == "make-data" else ("--data-dir", "data_dir")
-    first = ["best_model.pt"] if verb in ("evaluate", "predict", "ablate", "report") else []
-    assert parsed(module, [*first, flag, "elsewhere"], monkeypatch)[name] == Path("elsewhere")
+    flag, name = ("--output", "output") if verb in ("make-data", "inspect") else ("--data-dir", "data_dir")
+    first = {"inspect": ["till.csv"]} | dict.fromkeys(("evaluate", "predict", "ablate", "report"), ["best_model.pt"])
+    assert parsed(module, [*first.get(verb, []), flag, "elsewhere"], monkeypatch)[name] == Path("elsewhere")
 
 
 @pytest.mark.parametrize("verb", VERBS)
