@@ -32,7 +32,10 @@ def fit_rivals(train: Samples, protocol: Protocol) -> LabelRivals:
     size = protocol.market.size
     hidden = hide(fit.starts, fit.products, fit.columns["n_products"], nobody, nobody, nobody, fit.trip, size)
     asked = protocol.hidden.visible
-    regression = [guess_label(hidden.visible, fit.trip[:, i], asked) for i in range(len(TRIP_LABELS))]
+    unknown = np.full(asked.shape[0], UNKNOWN)  # the guess of a label that the source does not have
+    regression = [
+        guess_label(hidden.visible, codes, asked) if (codes != UNKNOWN).any() else unknown for codes in fit.trip.T
+    ]
     return LabelRivals(majority_classes(train), np.stack(regression, axis=1))
 
 
