@@ -14,7 +14,7 @@ from retailsim.sources.schema import BASKET_COLUMNS, HIERARCHY, SPELLINGS, Schem
 
 KEY = ("file", "row")
 FAULT = (*KEY, "column", "value", "reason")
-AS_TEXT = ("date", "hour", "shop_week")  # values whose text is kept, to be shown as it stood
+AS_TEXT = ("date", "hour", "shop_week", "quantity", "spend")  # values whose text is kept, to be shown as it stood
 
 WIDTH = "has more or fewer values than the header"
 ROUNDED = "is a number that a spreadsheet has rounded"
@@ -34,6 +34,7 @@ REPEATS = "repeats a basket row by row"
 
 ROUNDED_ID = r"^[0-9][.,]?[0-9]*[eE][+]?[0-9]+$"  # 9.94101E+14: what a spreadsheet makes of a long number
 HUGE = 100_000  # times the median of its column: far above the largest seen (1,685 items, £2,594.90), in any currency
+MOST = 10**12  # where all are huge: sums of what is kept fit their columns
 GAP_DAYS = 366
 
 
@@ -64,6 +65,7 @@ def receipts(text: ir.Table, schema: Schema) -> ir.Table:
         ("hour", "is not within 0–23", ~rows.hour.between(0, 23)),
         ("quantity", "is not positive", rows.quantity <= 0),
         ("spend", "is negative", rows.spend < 0),
+        *((name, "is over a million million", rows[name] > MOST) for name in ("quantity", "spend")),
     ]
     found = [(broken.fill_null(False), name, reason) for name, reason, broken in rules]
     return rows.select(

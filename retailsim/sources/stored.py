@@ -36,7 +36,10 @@ def csv_header(file: Path) -> tuple[list[str], str]:
     _decoded(codecs.getincrementaldecoder("utf-8")(), line, file, 0)
     text = line.decode(errors="replace")  # a first line longer than a chunk may end inside a letter
     delimiter = max(DELIMITERS, key=text.count)
-    return next(csv.reader([text], delimiter=delimiter), []), delimiter
+    try:
+        return next(csv.reader([text], delimiter=delimiter), []), delimiter
+    except csv.Error as error:
+        raise UserError(f"{file} begins with no line of column names ({error}): write them there") from error
 
 
 def _parquet_rows(file: Path) -> int:

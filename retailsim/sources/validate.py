@@ -81,17 +81,23 @@ def judge(text: ir.Table, stored: Mapping[str, int], engine: ibis.BaseBackend, s
         schema: which columns the source has, under which names.
     """
     engine.create_view("text", text)
-    kind = "TABLE" if engine.name == "duckdb" else "VIEW"
-    for name, sql in plan(schema, engine.name).items():
-        try:
-            engine.raw_sql(f"CREATE TEMPORARY {kind} {name} AS {sql}")
-        except engine_errors(engine) as error:
-            raise unreadable(error) from error
-        if name == "receipts":
-            _refuse_lost_rows(engine.table(name), stored)
+    tables = plan(schema, engine.name)
+    try:
+        _store("receipts", tables["receipts"], engine)  # reads the files; the rest reads what is kept
+    except engine_errors(engine) as error:
+        raise unreadable(error) from error
+    _refuse_lost_rows(engine.table("receipts"), stored)
+    for name, sql in tables.items():
+        if name != "receipts":
+            _store(name, sql, engine)
     verdict = Verdict(engine.table("receipts"), engine.table("faults"))
     _refuse_broken_files(verdict.faults, stored)
     return verdict
+
+
+def _store(name: str, sql: str, engine: ibis.BaseBackend) -> None:
+    kind = "TABLE" if engine.name == "duckdb" else "VIEW"
+    engine.raw_sql(f"CREATE TEMPORARY {kind} {name} AS {sql}")
 
 
 def usable_account(verdict: Verdict, source: Path) -> list[dict]:
