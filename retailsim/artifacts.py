@@ -369,6 +369,55 @@ LAST_PRICE_CACHE = Array(
     "float32",
     "rows weeks",
 )
+CUSTOMER_HISTORIES = Array(
+    "training/cache/customer_histories.npy",
+    CACHE,
+    "by row of T1: where the customer's purchases of the weeks before begin and end in customer_purchases",
+    "int64",
+    "rows 2",
+)
+CUSTOMER_PURCHASES = Array(
+    "training/cache/customer_purchases.npy",
+    CACHE,
+    "week, vocabulary row (0: the trip itself) and baskets, in the order of T1's rows",
+    "int32",
+    "purchases 3",
+)
+STORE_HISTORIES = Array(
+    "training/cache/store_histories.npy",
+    CACHE,
+    "by row of T5: where the store's purchases of the 26 weeks before begin and end in store_purchases",
+    "int64",
+    "rows 2",
+)
+STORE_PURCHASES = Array(
+    "training/cache/store_purchases.npy",
+    CACHE,
+    "week, vocabulary row (0: the trip itself) and baskets, in the order of T5's rows",
+    "int32",
+    "purchases 3",
+)
+CHAIN_POPULARITY = Array(
+    "training/cache/chain_popularity.npy",
+    CACHE,
+    "share 0–1 of the chain's baskets with each product, as of week (weeks ≤ week − 1), half-life 4 weeks",
+    "float32",
+    "weeks vocabulary",
+)
+COMPANION_IDS = Array(
+    "training/cache/companion_ids.npy",
+    CACHE,
+    "vocabulary rows of the products that go with each product, by fold of the training baskets",
+    "int32",
+    "folds vocabulary companions",
+)
+COMPANION_WEIGHTS = Array(
+    "training/cache/companion_weights.npy",
+    CACHE,
+    "by how much each companion's share of baskets rises, beside companion_ids",
+    "float32",
+    "folds vocabulary companions",
+)
 INDEX_MAPPINGS = Table(
     "training/cache/index_mappings.parquet",
     CACHE,
@@ -402,7 +451,9 @@ ALL: tuple[Artifact, ...] = (
     TRANSACTIONS, CALENDAR, PRICES, PRODUCT_GRAPH, AFFINITY, MISSIONS,
     PSEUDO_BRANDS, PRICE_FEATURES, PRODUCT_EMBEDDINGS, EMBEDDING_REPORT, CUSTOMER_EMBEDDINGS, STORE_FEATURES,
     VOCABULARY, SCALERS, *SAMPLE_TABLES.values(), TEMPORAL_METADATA,
-    CUSTOMER_CACHE, STORE_CACHE, PRODUCT_CACHE, PRICE_CACHE, LAST_PRICE_CACHE, INDEX_MAPPINGS,
+    CUSTOMER_CACHE, STORE_CACHE, PRODUCT_CACHE, PRICE_CACHE, LAST_PRICE_CACHE,
+    CUSTOMER_HISTORIES, CUSTOMER_PURCHASES, STORE_HISTORIES, STORE_PURCHASES, CHAIN_POPULARITY,
+    COMPANION_IDS, COMPANION_WEIGHTS, INDEX_MAPPINGS,
 )  # fmt: skip
 # What some commands write and no later stage needs.
 ASIDE: tuple[Artifact, ...] = (QUARANTINE, BASELINE_SETTINGS, *BASELINE_RANKS.values())

@@ -9,6 +9,7 @@ import pyarrow as pa
 from retailsim.artifacts import CALENDAR, CUSTOMER_EMBEDDINGS, STORE_FEATURES, TRANSACTIONS, VOCABULARY
 from retailsim.storage import connect
 from retailsim.training.prepare_samples import main
+from retailsim.training.purchases import purchase_arrays
 from retailsim.vocab import SPECIAL_TOKENS
 from retailsim.weeks import Calendar
 
@@ -69,11 +70,16 @@ def memtable(artifact, rows):
 
 
 def written(root, baskets):
-    """A data root with what `prepare_samples` reads, and its command run on it."""
+    """A data root with what `prepare_samples` reads, its command run on it, and the purchase histories."""
     engine = connect()
     keys = (["basket_id", "product_id"], ["row"], ["row"], ["row"])
     artifacts = (TRANSACTIONS, CUSTOMER_EMBEDDINGS, STORE_FEATURES, VOCABULARY)
-    for artifact, table, order in zip(artifacts, tables(baskets), keys, strict=True):
+    given = tables(baskets)
+    for artifact, table, order in zip(artifacts, given, keys, strict=True):
         artifact.write(root, table, engine, order)
     CALENDAR.write(root, CALENDAR_OF_FOUR.to_json())
-    return main(["--data-dir", str(root)])
+    code = main(["--data-dir", str(root)])
+    if code == 0:
+        for array, values in purchase_arrays(*given, CALENDAR_OF_FOUR).items():
+            array.write(root, values)
+    return code

@@ -13,7 +13,8 @@ from retailsim.model.lookup import Tables
 from retailsim.tensor_preparation.t3_time import day_table, hour_table, recency_table
 from retailsim.tensor_preparation.t6_trip import trip_tables
 from retailsim.training.dataset import Samples
-from retailsim.vocab import SPECIAL_TOKENS
+from retailsim.training.purchases import PurchaseHistories, Purchases
+from retailsim.vocab import PAD, SPECIAL_TOKENS
 from retailsim.weeks import Calendar
 
 CALENDAR = Calendar(date(2006, 4, 10), last_week=12, train_end=8, val_end=10)
@@ -22,7 +23,7 @@ VOCAB_SIZE = SPECIALS + 90
 ROWS = VOCAB_SIZE + 7  # late products
 CUSTOMERS, STORES = 30, 8
 TINY = ModelConfig(
-    width=32, encoder_layers=2, encoder_head_width=16, state_size=8, attention_heads=2, feed_forward=64
+    width=32, encoder_layers=2, encoder_head_width=16, state_size=8, attention_heads=2, feed_forward=64, history=True, history_width=16
 )  # fmt: skip
 
 
@@ -41,7 +42,26 @@ def make_tables(seed: int = 0) -> Tables:
     arrays = normal(CUSTOMERS, layout.T1.width), normal(STORES, layout.T5.width), product, price, last_price
     codes = day_table(CALENDAR), hour_table(), recency_table()
     trip = tuple(torch.from_numpy(table) for table in trip_tables())
-    return Tables(*(torch.from_numpy(array) for array in (*arrays, *codes)), trip)
+    popularity = rng.dirichlet(np.ones(VOCAB_SIZE), CALENDAR.last_week + 1).astype(np.float32)
+    companions = np.stack([rng.permuted(np.tile(np.arange(VOCAB_SIZE), (VOCAB_SIZE, 1)), axis=1)[:, :4] for _ in range(2)])
+    offers = popularity, companions, 0.1 * normal(2, VOCAB_SIZE, 4)
+    return Tables(*(torch.from_numpy(array) for array in (*arrays, *offers, *codes)), trip)
+
+
+def make_histories(seed: int = 0) -> PurchaseHistories:
+    """Customers and stores of five rows each, with a trip and 20 products in every row's week."""
+    rng = np.random.default_rng(seed)
+
+    def purchases(rows: int) -> Purchases:
+        bought = [np.concatenate([[PAD], SPECIALS + np.sort(rng.permutation(90)[:20])]) for _ in range(1, rows)]
+        weeks = np.repeat(np.arange(1 - rows, 0), 21)  # before every basket
+        events = np.stack([weeks, np.concatenate(bought), rng.integers(1, 3, len(weeks))], axis=1)
+        row = np.arange(rows)
+        first = row // 5 * 5  # five rows each
+        histories = 21 * (np.maximum([first, row], 1) - 1).T
+        return Purchases(histories.astype(np.int64), events.astype(np.int32))
+
+    return PurchaseHistories(purchases(CUSTOMERS), purchases(STORES), VOCAB_SIZE)
 
 
 def make_samples(lengths: np.ndarray, seed: int = 0) -> Samples:
@@ -63,7 +83,7 @@ def make_samples(lengths: np.ndarray, seed: int = 0) -> Samples:
         "recency": rng.integers(-1, 9, n),
         "n_products": np.asarray(lengths),
     }
-    return Samples(columns, trip, np.concatenate([[0], np.cumsum(lengths)]), np.concatenate(products), prices)
+    return Samples(columns, trip, np.concatenate([[0], np.cumsum(lengths)]), np.concatenate(products), prices, make_histories())
 
 
 def make_model(tables: Tables, seed: int = 0) -> BasketModel:

@@ -23,6 +23,8 @@ def test_full_trains_as_the_founding_document_does():  # C25, C26
 
 def test_presets_shrink_every_dimension_in_order():  # C18
     for field in dataclasses.fields(ModelConfig):
+        if field.name == "history":  # the document's model has none
+            continue
         tiny, small, full = (getattr(PRESETS[name].model, field.name) for name in ("tiny", "small", "full"))
         assert tiny <= small <= full, field.name
     assert PRESETS["tiny"].model.width < PRESETS["small"].model.width < PRESETS["full"].model.width
@@ -46,7 +48,7 @@ def test_a_configuration_with_a_missing_or_unknown_field_is_refused():  # C28
 def test_flags_that_are_left_out_keep_the_presets_numbers():
     changed = PRESETS["small"].with_train(epochs=9, learning_rate=None, seed=0)
     assert changed.train == dataclasses.replace(PRESETS["small"].train, epochs=9)
-    assert PRESETS["small"].train.epochs == 20  # frozen: the preset itself stays
+    assert PRESETS["small"].train.epochs != 9  # frozen: the preset itself stays
 
 
 @pytest.mark.parametrize(
@@ -55,7 +57,8 @@ def test_flags_that_are_left_out_keep_the_presets_numbers():
         (lambda: ModelConfig(width=100, encoder_head_width=64), "encoder_head_width 64 .* 200"),
         (lambda: ModelConfig(width=128, attention_heads=9), "attention_heads 9 .* 128"),
         (lambda: TrainConfig(epochs=7), "warmup_epochs 3 and finetune_epochs 5 do not fit into epochs 7"),
-        (lambda: PRESETS["tiny"].with_train(epochs=2), "do not fit into epochs 2"),
+        (lambda: PRESETS["full"].with_train(epochs=2), "do not fit into epochs 2"),
+        (lambda: TrainConfig(contrastive_share=0.7, auxiliary_share=0.4), "contrastive_share 0.7 and auxiliary_share 0.4"),
     ],
 )
 def test_contradictions_are_refused_with_both_values(make, message):

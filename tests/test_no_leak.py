@@ -155,7 +155,9 @@ def resorted(baskets: list[list[dict]]) -> list[list[dict]]:
 
 def training_samples(root, baskets: list[list[dict]]) -> Samples:
     assert written(root, baskets) == 0
-    return load_samples(root, "train")
+    samples = load_samples(root, "train")
+    histories = replace(samples.histories, vocab_size=VOCAB_SIZE)  # the model's, which is larger than the shop's
+    return replace(samples, histories=histories)
 
 
 def in_file_order(samples: Samples, baskets: list[list[dict]]) -> Samples:

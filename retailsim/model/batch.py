@@ -1,6 +1,7 @@
 """What the model receives: integers that say which rows to look up, with the hidden products already masked.
 
-Legend: B baskets · S places · M hidden places · K pairs of this batch · N pairs of the whole step.
+Legend: B baskets · S places · M hidden places · K earlier products of the customer, the trip itself in front · F habits ·
+V vocabulary · Q pairs of this batch · N pairs of the whole step.
 """
 
 from dataclasses import dataclass, fields
@@ -8,6 +9,8 @@ from dataclasses import dataclass, fields
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+
+HABITS = 16  # F, numbers that say how a product was bought
 
 
 @dataclass
@@ -27,11 +30,14 @@ class Batch:  # not frozen: Lightning Fabric rebuilds what passes through a wrap
     paid: Float[Tensor, "B S"]  # £ per item paid; NaN where unknown, hidden or padding
     places: Int[Tensor, " M"]  # flat index b·S + s of the hidden places
     targets: Int[Tensor, " M"]  # vocabulary rows of the hidden products
+    bought: Int[Tensor, "B K"]  # products that the customer bought before, PAD for the trip and at the end
+    habits: Float[Tensor, "B K F"]  # how each was bought, see training.histories
+    store_counts: Float[Tensor, "B V"]  # decayed baskets of the store with each product; column PAD: in all
     labels: Int[Tensor, "B 4"]  # trip codes as labels of the auxiliary tasks, −1 unknown
     chance: Int[Tensor, " B"]  # draw ≥ 0 that chooses each basket's dropout masks in training
-    anchors: Int[Tensor, " K"]  # vocabulary rows: a product of each basket that has two
+    anchors: Int[Tensor, " Q"]  # vocabulary rows: a product of each basket that has two
     partners: Int[Tensor, " N"]  # another product of each basket of the whole step that has two
-    partner: Int[Tensor, " K"]  # which of `partners` lay in the basket of each anchor
+    partner: Int[Tensor, " Q"]  # which of `partners` lay in the basket of each anchor
 
     def to(self, device: torch.device) -> "Batch":
         """The same batch on `device`."""

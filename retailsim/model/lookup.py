@@ -8,7 +8,7 @@ product shows that product's last known price. Nothing about the hidden product 
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from retailsim import layout
@@ -28,6 +28,9 @@ class Tables:
     product: Float[Tensor, "P 256"]
     price: Float[Tensor, "P W 64"]
     last_price: Float[Tensor, "P W"]  # £ per item, NaN where none is known
+    popularity: Float[Tensor, "W V"]  # share 0–1 of the chain's recent baskets, as of the week
+    companions: Int[Tensor, "folds V C"]  # products that go with each product, by fold of the training baskets
+    companion_weights: Float[Tensor, "folds V C"]
     day: Float[Tensor, "days 64"]
     hour: Float[Tensor, "hours 64"]  # the last: unknown
     recency: Float[Tensor, "recencies 64"]
@@ -81,6 +84,10 @@ class Lookup(nn.Module):
         """T2 rows of product rows `ids` [...] → [..., 256]; padding is zero."""
         rows = self.product[ids] + self.correction(ids)
         return rows * (ids != PAD)[..., None]
+
+    def vocabulary(self, size: int) -> Float[Tensor, "size 256"]:
+        """T2 of the first `size` product rows."""
+        return self.product[:size] + self.correction.weight[:size]
 
     def prices(self, batch: Batch) -> Float[Tensor, "B S 64"]:
         """T4: each product's price history up to the week before, moved to the price paid where that is known."""

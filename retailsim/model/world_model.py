@@ -78,14 +78,25 @@ class WorldModel(nn.Module):
         `gradient_checkpointing` computes each layer again in the backward pass instead of keeping its insides, as happens
         anyhow on a CPU for a batch of more than KEPT_PLACES places: few batches are so long, and they alone need the memory.
         """
+        hidden, context = self.states(tensors, is_padding, places, gradient_checkpointing, draws)
+        return WorldModelOutput(self.product_head(hidden), self.trip_heads(context), hidden, context)
+
+    def states(
+        self,
+        tensors: SixTensors,
+        is_padding: Bool[Tensor, "B S"],
+        places: Int[Tensor, " M"],
+        gradient_checkpointing: bool = False,
+        draws: Int[Tensor, " B"] | None = None,
+    ) -> tuple[Float[Tensor, "M D"], Float[Tensor, "B D"]]:
+        """The decoder at the hidden `places` and at position 0: what the heads read."""
         is_much = is_padding.is_cpu and is_padding.numel() > KEPT_PLACES
         run = _checkpointed if gradient_checkpointing or is_much else _called
         is_padding_behind_context = nn.functional.pad(is_padding, (1, 0))  # [B, L]
         by_place = None if draws is None else draws_at(draws, is_padding_behind_context.shape[1])
         sequence = self.fuse(tensors, is_padding, by_place)
         memory = self._encode(sequence, is_padding_behind_context, by_place, run)
-        hidden, context = self._decode(sequence, memory, is_padding_behind_context, by_place, places, run)
-        return WorldModelOutput(self.product_head(hidden), self.trip_heads(context), hidden, context)
+        return self._decode(sequence, memory, is_padding_behind_context, by_place, places, run)
 
     def fuse(
         self, tensors: SixTensors, is_padding: Bool[Tensor, "B S"], draws: Int[Tensor, "B L"] | None = None

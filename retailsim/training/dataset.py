@@ -4,7 +4,7 @@ Legend: B baskets · S places · M hidden places. Everything is integers until t
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +16,15 @@ from retailsim.artifacts import SAMPLE_TABLES
 from retailsim.evaluation.hidden import hidden_count
 from retailsim.labels import TRIP_LABELS
 from retailsim.model.batch import Batch
+from retailsim.reading import load_vocabulary
 from retailsim.storage import connect
 from retailsim.tensor_preparation.t3_time import hour_row, recency_row
 from retailsim.training.chance import uniform
+from retailsim.training.histories import customer_entries, store_counts
+from retailsim.training.purchases import NO_HISTORIES, PurchaseHistories, load_purchase_histories
 from retailsim.vocab import MASK, SPECIAL_TOKENS
 
+LONGEST_HISTORY = 1000  # purchases beyond which histories pad alike
 MASK_SHARE, RANDOM_SHARE = 0.8, 0.1  # of the chosen places; the rest is kept (SPEC C25)
 ORDER, CHOICE, REPLACEMENT, RANDOM_PRODUCT, TRIP, ANCHOR, PARTNER, DROPOUT = range(
     8
@@ -36,6 +40,7 @@ class Samples:
     starts: np.ndarray  # [n + 1]
     products: np.ndarray  # [items] vocabulary rows
     prices: np.ndarray  # [items] £ per item, NaN unknown
+    histories: PurchaseHistories  # of all customers and stores
 
     def __len__(self) -> int:
         return len(self.starts) - 1
@@ -45,13 +50,20 @@ class Samples:
         """Items of each basket, after it was cut: int64 [n]."""
         return np.diff(self.starts)
 
+    @property
+    def sizes(self) -> np.ndarray:
+        """A number that sorts baskets by length, and those of one length by their customers' histories: int64 [n]."""
+        begin, end = self.histories.customers.histories[self.columns["customer_row"]].T
+        history = np.minimum(end - begin, LONGEST_HISTORY)
+        return self.lengths * (LONGEST_HISTORY + 1) + history
+
     def select(self, keep: np.ndarray) -> "Samples":
         """The baskets where boolean `keep` [n] is true; their numbers (`sample`) stay."""
         lengths = self.lengths
         items = np.repeat(keep, lengths)
         starts = np.concatenate([[0], np.cumsum(lengths[keep])])
         columns = {name: values[keep] for name, values in self.columns.items()}
-        return Samples(columns, self.trip[keep], starts, self.products[items], self.prices[items])
+        return Samples(columns, self.trip[keep], starts, self.products[items], self.prices[items], self.histories)
 
 
 @dataclass(frozen=True)
@@ -68,6 +80,11 @@ class Masking:
 
 def load_samples(root: Path, split: str) -> Samples:
     """The samples of `split` under data root `root`; a UserError names the command when they are missing."""
+    return replace(load_baskets(root, split), histories=load_purchase_histories(root, load_vocabulary(root).size))
+
+
+def load_baskets(root: Path, split: str) -> Samples:
+    """The samples of `split` as if nobody had bought anything before."""
     table = SAMPLE_TABLES[split]
     table.read(root, connect())  # checks columns and dtypes
     flat = pq.read_table(root / table.path)
@@ -81,6 +98,7 @@ def load_samples(root: Path, split: str) -> Samples:
         starts=lists["products"].offsets.to_numpy().astype(np.int64),
         products=lists["products"].values.to_numpy(),
         prices=lists["prices"].values.to_numpy(zero_copy_only=False).astype(np.float32),
+        histories=NO_HISTORIES,
     )
 
 
@@ -118,10 +136,13 @@ def make_batch(samples: Samples, rows: np.ndarray, masking: Masking) -> Batch:
     anchors, partners = pairs(samples, rows, masking)
     hide_trip = hides_trip(number, masking)
     columns = {name: samples.columns[name][rows].astype(np.int64) for name in ("week", "day")}
+    rows_of = {name: samples.columns[name][rows].astype(np.int64) for name in ("customer_row", "store_row")}
+    histories, week = samples.histories, columns["week"]
+    bought, habits = customer_entries(histories.customers, rows_of["customer_row"], week, histories.vocab_size)
     arrays = {
         "sample": number.astype(np.int64),
-        "customer": samples.columns["customer_row"][rows].astype(np.int64),
-        "store": samples.columns["store_row"][rows].astype(np.int64),
+        "customer": rows_of["customer_row"],
+        "store": rows_of["store_row"],
         **columns,
         "hour": hour_row(samples.columns["hour"][rows]),
         "recency": recency_row(samples.columns["recency"][rows]),
@@ -131,6 +152,9 @@ def make_batch(samples: Samples, rows: np.ndarray, masking: Masking) -> Batch:
         "paid": paid,
         "places": places,
         "targets": targets.ravel()[places],
+        "bought": bought,
+        "habits": habits,
+        "store_counts": store_counts(histories.stores, rows_of["store_row"], week, histories.vocab_size),
         "labels": trip,
         "chance": (uniform(DROPOUT, masking.seed, masking.epoch, number) * 2**31).astype(np.int64),
         "anchors": anchors,

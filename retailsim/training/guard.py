@@ -86,6 +86,8 @@ def refuse(where: str, tensor: str, batch: Batch, path: Path) -> UserError:
 def _tensors(output: Any) -> list[tuple[str, Tensor]]:
     if isinstance(output, Tensor):
         return [("", output)]
+    if isinstance(output, tuple):
+        output = {str(i): part for i, part in enumerate(output)}
     fields = output if isinstance(output, dict) else vars(output)
     return [
         (f"{name}.{part}" if part else name, tensor)

@@ -103,7 +103,7 @@ def train_epoch(
         group["lr"] = phase.learning_rate
     training.forward.train()
     masking = Masking(training.vocabulary.size, phase.mask_prob, setting.hide_trip_prob, epoch, setting.seed)
-    rows = batch_rows(train.lengths, setting.batch_size, setting.seed, epoch)
+    rows = batch_rows(train.sizes, setting.batch_size, setting.seed, epoch)
     first, names = progress.step, ("total", *phase.weights)
     precise = torch.float32 if fabric.device.type == "mps" else torch.float64  # MPS has no float64
     carried = [progress.sums.get(name, 0.0) if fabric.is_global_zero else 0.0 for name in names]

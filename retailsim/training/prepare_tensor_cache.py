@@ -1,7 +1,7 @@
-"""Build T1, T2, T4 and T5 as memory-mapped arrays, looked up by row during training (SPEC C10).
+"""Build T1, T2, T4, T5 and the purchase histories as memory-mapped arrays, looked up by row during training (SPEC C10).
 
-Reads data/processed/, data/features/, data/tensors/. Writes data/training/cache/. T1 and T5 have one row per customer
-or store and week, because what they say holds as of that week.
+Reads data/processed/, data/features/, data/tensors/ and data/training/. Writes data/training/cache/. T1 and T5 have one
+row per customer or store and week, because what they say holds as of that week; so have the histories.
 """
 
 import sys
@@ -16,8 +16,13 @@ from retailsim.artifacts import (
     AFFINITY,
     CACHE,
     CALENDAR,
+    CHAIN_POPULARITY,
+    COMPANION_IDS,
+    COMPANION_WEIGHTS,
     CUSTOMER_CACHE,
     CUSTOMER_EMBEDDINGS,
+    CUSTOMER_HISTORIES,
+    CUSTOMER_PURCHASES,
     INDEX_MAPPINGS,
     LAST_PRICE_CACHE,
     MISSIONS,
@@ -25,20 +30,32 @@ from retailsim.artifacts import (
     PRICE_FEATURES,
     PRODUCT_CACHE,
     PRODUCT_EMBEDDINGS,
+    SAMPLE_TABLES,
     SCALERS,
     STORE_CACHE,
     STORE_FEATURES,
+    STORE_HISTORIES,
+    STORE_PURCHASES,
+    TRANSACTIONS,
     VOCABULARY,
 )
 from retailsim.manifest import Manifest
 from retailsim.reading import load_calendar, load_vocabulary
 from retailsim.storage import connect
 from retailsim.tensor_preparation import t1_customer, t2_products, t4_prices, t5_store
+from retailsim.training.companion_weights import companion_weights
+from retailsim.training.dataset import load_baskets
+from retailsim.training.purchases import purchase_arrays
 
 INPUTS = (
-    CALENDAR, AFFINITY, MISSIONS, CUSTOMER_EMBEDDINGS, STORE_FEATURES, PRODUCT_EMBEDDINGS, PRICE_FEATURES, VOCABULARY, SCALERS,
+    TRANSACTIONS, CALENDAR, AFFINITY, MISSIONS, CUSTOMER_EMBEDDINGS, STORE_FEATURES, PRODUCT_EMBEDDINGS, PRICE_FEATURES, VOCABULARY, SCALERS,
+    SAMPLE_TABLES["train"],
 )  # fmt: skip
-OUTPUTS = (CUSTOMER_CACHE, STORE_CACHE, PRODUCT_CACHE, PRICE_CACHE, LAST_PRICE_CACHE, INDEX_MAPPINGS)
+OUTPUTS = (
+    CUSTOMER_CACHE, STORE_CACHE, PRODUCT_CACHE, PRICE_CACHE, LAST_PRICE_CACHE,
+    CUSTOMER_HISTORIES, CUSTOMER_PURCHASES, STORE_HISTORIES, STORE_PURCHASES, CHAIN_POPULARITY,
+    COMPANION_IDS, COMPANION_WEIGHTS, INDEX_MAPPINGS,
+)  # fmt: skip
 
 
 def prepare_tensor_cache(data_dir: Path = Path("data")) -> None:
@@ -65,11 +82,16 @@ def prepare_tensor_cache(data_dir: Path = Path("data")) -> None:
         PRICE_CACHE: prices,
         LAST_PRICE_CACHE: last_prices,
     }
+    products = VOCABULARY.read(data_dir, engine)
+    arrays |= purchase_arrays(TRANSACTIONS.read(data_dir, engine), customers, stores, products, calendar)
+    train = load_baskets(data_dir, "train")
+    arrays[COMPANION_IDS], arrays[COMPANION_WEIGHTS] = companion_weights(
+        train.columns["sample"], train.starts, train.products, vocabulary.size
+    )
     for artifact, array in arrays.items():
         artifact.write(data_dir, array)
         size = f"{array.nbytes / 2**20:,.0f} MB"
         console.out.print(f"  {artifact.path}: {' × '.join(f'{n:,}' for n in array.shape)}, {size} ({artifact.about})")
-    products = VOCABULARY.read(data_dir, engine)
     INDEX_MAPPINGS.write(data_dir, index_mappings(customers, stores, products), engine, ["kind", "row"])
     manifest.write()
 

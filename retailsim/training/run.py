@@ -88,7 +88,7 @@ def prepare(
     """Model and optimiser on their device, as they start or as `resumed` left them."""
     torch.manual_seed(config.train.seed)
     model = BasketModel(config.model, tables, vocabulary.size, run.gradient_checkpointing)
-    model.world.set_product_prior(log_prior(train, vocabulary.size))
+    model.set_product_prior(log_prior(train, vocabulary.size))
     groups = parameter_groups(model, config.train.weight_decay)
     optimizer = torch.optim.AdamW(groups, lr=config.train.learning_rate, fused=True)
     if resumed:

@@ -3,20 +3,14 @@
 Everything that depends on the epoch stands here; the loop asks `phase_at` and keeps no phase of its own.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from retailsim.config import TrainConfig
 
 FOCAL_ONLY = {"focal": 1.0}
-ALL_TASKS = {
-    "focal": 0.60,
-    "contrastive": 0.20,
-    "basket_size": 0.08,
-    "price_sensitivity": 0.08,
-    "mission_type": 0.02,
-    "mission_focus": 0.02,
-}
+AUXILIARY = {"basket_size": 0.4, "price_sensitivity": 0.4, "mission_type": 0.1, "mission_focus": 0.1}  # of their share
 
 
 @dataclass(frozen=True)
@@ -31,8 +25,24 @@ class Phase:
 
 def phase_at(epoch: int, config: TrainConfig) -> Phase:
     """The phase of `epoch`, which counts from 1."""
-    if epoch <= config.warmup_epochs:
-        return Phase("warmup", config.edge_learning_rate, config.mask_prob, FOCAL_ONLY)
-    if epoch <= config.epochs - config.finetune_epochs:
-        return Phase("main", config.learning_rate, config.mask_prob, ALL_TASKS)
-    return Phase("finetune", config.edge_learning_rate, config.finetune_mask_prob, ALL_TASKS)
+    is_warmup = epoch <= config.warmup_epochs
+    is_finetuning = epoch > config.epochs - config.finetune_epochs
+    name = "warmup" if is_warmup else "finetune" if is_finetuning else "main"
+    if config.cosine:
+        rate = cosine_rate(epoch, config)
+    else:
+        rate = config.learning_rate if name == "main" else config.edge_learning_rate
+    mask_prob = config.finetune_mask_prob if is_finetuning else config.mask_prob
+    return Phase(name, rate, mask_prob, FOCAL_ONLY if is_warmup else task_weights(config))
+
+
+def cosine_rate(epoch: int, config: TrainConfig) -> float:
+    """The rate of `epoch` on a cosine from `learning_rate` to 0 (Loshchilov & Hutter 2017, eq. 5), taken at its middle."""
+    return config.learning_rate * (1 + math.cos(math.pi * (epoch - 0.5) / config.epochs)) / 2
+
+
+def task_weights(config: TrainConfig) -> dict[str, float]:
+    """Shares of the loss: products, products bought together, the trip's labels."""
+    focal = 1 - config.contrastive_share - config.auxiliary_share
+    auxiliary = {name: config.auxiliary_share * share for name, share in AUXILIARY.items()}
+    return {"focal": focal, "contrastive": config.contrastive_share, **auxiliary}

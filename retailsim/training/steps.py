@@ -37,11 +37,11 @@ class Step:
     totals: dict[str, float]  # part of the loss → how many the whole step averages it over
 
 
-def batch_rows(lengths: np.ndarray, batch_size: int, seed: int, epoch: int) -> list[np.ndarray]:
-    """Row numbers of each batch of a training epoch: shuffled, baskets of like length together, every basket once."""
-    order = shuffled(len(lengths), seed, epoch)
+def batch_rows(sizes: np.ndarray, batch_size: int, seed: int, epoch: int) -> list[np.ndarray]:
+    """Row numbers of each batch of a training epoch: shuffled, baskets of like size together, every basket once."""
+    order = shuffled(len(sizes), seed, epoch)
     chunks = [order[i : i + BUCKET * batch_size] for i in range(0, len(order), BUCKET * batch_size)]
-    ordered = np.concatenate([chunk[np.argsort(lengths[chunk], kind="stable")] for chunk in chunks])
+    ordered = np.concatenate([chunk[np.argsort(sizes[chunk], kind="stable")] for chunk in chunks])
     batches = [ordered[i : i + batch_size] for i in range(0, len(ordered), batch_size)]
     return [batches[i] for i in shuffled(len(batches), seed, epoch)]
 

@@ -6,6 +6,9 @@ import numpy as np
 import torch
 
 from retailsim.artifacts import (
+    CHAIN_POPULARITY,
+    COMPANION_IDS,
+    COMPANION_WEIGHTS,
     CUSTOMER_CACHE,
     LAST_PRICE_CACHE,
     PRICE_CACHE,
@@ -31,6 +34,9 @@ def load_tables(root: Path) -> Tables:
         product=tensor(PRODUCT_CACHE),
         price=tensor(PRICE_CACHE),
         last_price=tensor(LAST_PRICE_CACHE),
+        popularity=tensor(CHAIN_POPULARITY),
+        companions=tensor(COMPANION_IDS).long(),
+        companion_weights=tensor(COMPANION_WEIGHTS),
         day=torch.from_numpy(day_table(load_calendar(root))),
         hour=torch.from_numpy(hour_table()),
         recency=torch.from_numpy(recency_table()),

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from retailsim import layout
-from retailsim.model.batch import Batch
+from retailsim.model.batch import HABITS, Batch
 from retailsim.model.lookup import SHIFT_LIMIT, Lookup
 from retailsim.model.world_model import parameter_count, parameter_groups
 from retailsim.training.dataset import Masking, make_batch
@@ -42,7 +42,9 @@ def basket(ids, paid, **changes):
     places = {"places": torch.tensor([len(ids) - 1]), "targets": torch.tensor([TEA])}
     nothing = torch.zeros(0, dtype=torch.int64)
     pairs = {"anchors": nothing, "partners": nothing, "partner": nothing, "chance": torch.tensor([0])}
-    return Batch(**rows, **places, **pairs, ids=torch.tensor([ids]), paid=torch.tensor([paid]))
+    past = {"bought": torch.zeros(1, 1, dtype=torch.int64), "habits": torch.zeros(1, 1, HABITS)}
+    past["store_counts"] = torch.zeros(1, VOCAB_SIZE)
+    return Batch(**rows, **places, **pairs, **past, ids=torch.tensor([ids]), paid=torch.tensor([paid]))
 
 
 def test_shapes_are_those_of_the_table(lookup):  # C12

@@ -25,8 +25,8 @@ def test_phases_are_those_of_the_document(name):
 def test_shares_of_the_loss(epoch):
     weights = phase_at(epoch, TrainConfig()).weights
     mission = weights["mission_type"], weights["mission_focus"]
-    assert (weights["focal"], weights["contrastive"]) == (0.60, 0.20)
-    assert (weights["basket_size"], weights["price_sensitivity"], sum(mission)) == (0.08, 0.08, 0.04)
+    assert (weights["focal"], weights["contrastive"]) == pytest.approx((0.60, 0.20))
+    assert (weights["basket_size"], weights["price_sensitivity"], sum(mission)) == pytest.approx((0.08, 0.08, 0.04))
     assert mission[0] == mission[1]
     assert set(weights) == {"focal", "contrastive", *TRIP_LABELS}
     assert sum(weights.values()) == pytest.approx(1)
@@ -46,3 +46,14 @@ def test_phases_follow_the_flags():  # C27
     assert [p.mask_prob for p in phases] == [0.3, 0.3, 0.2, 0.2]
     no_edges = TrainConfig(epochs=2, warmup_epochs=0, finetune_epochs=0)
     assert {phase_at(epoch, no_edges).name for epoch in (1, 2)} == {"main"}
+
+
+def test_a_cosine_falls_from_the_rate_to_nothing_over_all_epochs():
+    config = TrainConfig(epochs=4, warmup_epochs=0, finetune_epochs=1, learning_rate=1.0, cosine=True)
+    rates = [phase_at(epoch, config).learning_rate for epoch in (1, 2, 3, 4)]
+    assert rates == pytest.approx([0.961940, 0.691342, 0.308658, 0.038060], abs=1e-6)  # (1 + cos(π (k − ½) / 4)) / 2
+
+
+def test_shares_of_the_loss_follow_the_configuration():
+    weights = phase_at(1, TrainConfig(warmup_epochs=0, contrastive_share=0.0, auxiliary_share=0.1)).weights
+    assert weights["focal"] == 0.9 and weights["contrastive"] == 0 and sum(weights.values()) == pytest.approx(1)

@@ -1,0 +1,139 @@
+"""What each customer and each store had in its baskets, week by week, as arrays that a batch cuts its histories from.
+
+Row r of T1 (T5) is a customer (store) in one week, in the order of customer (store) and week. Purchases stand in the
+order of these rows, so the history of row r is a run of purchases that ends where row r's own begin: the weeks ≤ W − 1
+by construction (SPEC C19). The product row PAD stands for the trip itself: how many baskets there were.
+
+Legend: R rows of T1 or T5, row 0 unknown · N purchases · V vocabulary.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import ibis
+import ibis.expr.types as ir
+import numpy as np
+
+from retailsim.artifacts import (
+    CHAIN_POPULARITY,
+    CUSTOMER_HISTORIES,
+    CUSTOMER_PURCHASES,
+    STORE_HISTORIES,
+    STORE_PURCHASES,
+)
+from retailsim.storage import Array
+from retailsim.vocab import PAD, SPECIAL_TOKENS
+from retailsim.weeks import Calendar
+
+STORE_WEEKS = 26  # weeks of a store's history that are kept: with a half-life of 8, 90 % of what would ever count
+CHAIN_HALF_LIFE = 4.0  # weeks
+CHAIN_PRIOR = 1.0  # baskets spread over the vocabulary: a product that was never sold has a small share, not none
+
+
+@dataclass(frozen=True)
+class Purchases:
+    """Purchases of all customers or stores, and where each row's history lies among them."""
+
+    histories: np.ndarray  # int64 [R, 2]: first purchase of row r's history, and the one behind its last
+    purchases: np.ndarray  # int32 [N, 3]: week, product row (PAD: the trip itself), baskets
+
+    def before(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """The histories of `rows` [n], end to end: owner (0 … n − 1), week, product row and baskets, each int64 [k]."""
+        begin, end = self.histories[rows].T
+        lengths = end - begin
+        owner = np.repeat(np.arange(len(rows)), lengths)
+        first = np.repeat(begin - (np.cumsum(lengths) - lengths), lengths)
+        week, product, baskets = self.purchases[np.arange(len(owner)) + first].T.astype(np.int64)
+        return owner, week, product, baskets
+
+
+@dataclass(frozen=True)
+class PurchaseHistories:
+    """The past that batches are given."""
+
+    customers: Purchases
+    stores: Purchases
+    vocab_size: int
+
+
+NOTHING = Purchases(np.zeros((0, 2), np.int64), np.zeros((0, 3), np.int32))
+NO_HISTORIES = PurchaseHistories(NOTHING, NOTHING, 0)  # of baskets that no model is shown: a row looked up in it is an error
+
+
+def load_purchase_histories(root: Path, vocab_size: int) -> PurchaseHistories:
+    """The histories under data root `root`, in memory."""
+    customers = Purchases(np.array(CUSTOMER_HISTORIES.read(root)), np.array(CUSTOMER_PURCHASES.read(root)))
+    stores = Purchases(np.array(STORE_HISTORIES.read(root)), np.array(STORE_PURCHASES.read(root)))
+    return PurchaseHistories(customers, stores, vocab_size)
+
+
+def purchase_arrays(
+    transactions: ir.Table, customers: ir.Table, stores: ir.Table, vocabulary: ir.Table, calendar: Calendar
+) -> dict[Array, np.ndarray]:
+    """Everything that batches and models look up of earlier purchases, by artifact.
+
+    Args:
+        transactions: artifacts.TRANSACTIONS.
+        customers: `customer_id`, `week`, `row` of artifacts.CUSTOMER_EMBEDDINGS.
+        stores: `store_id`, `week`, `row` of artifacts.STORE_FEATURES.
+        vocabulary: artifacts.VOCABULARY; late products are left out.
+        calendar: the data's weeks.
+    """
+    products = vocabulary.filter(vocabulary.kind == "product").select("product_id", product="row")
+    size = int(products.count().execute()) + len(SPECIAL_TOKENS)
+    of_customers = build_purchases(transactions, customers, "customer_id", products, None)
+    of_stores = build_purchases(transactions, stores, "store_id", products, STORE_WEEKS)
+    return {
+        CUSTOMER_HISTORIES: of_customers.histories,
+        CUSTOMER_PURCHASES: of_customers.purchases,
+        STORE_HISTORIES: of_stores.histories,
+        STORE_PURCHASES: of_stores.purchases,
+        CHAIN_POPULARITY: chain_popularity(of_stores, calendar, size),
+    }
+
+
+def build_purchases(transactions: ir.Table, rows: ir.Table, key: str, products: ir.Table, last_weeks: int | None) -> Purchases:
+    """The purchases of all customers or stores.
+
+    Args:
+        transactions: artifacts.TRANSACTIONS.
+        rows: `key`, `week` and `row` (1 … R − 1 in the order of key and week) of CUSTOMER_EMBEDDINGS or STORE_FEATURES.
+        key: `customer_id` or `store_id`.
+        products: `product_id` and vocabulary row `product`; others are left out.
+        last_weeks: how many weeks of history are kept; None: all.
+    """
+    of_row = transactions.select(key, "week", "product_id", "basket_id").join(rows.select(key, "week", "row"), [key, "week"])
+    bought = of_row.join(products, "product_id")
+    bought = bought.group_by(["row", "week", "product"]).agg(baskets=bought.basket_id.nunique())
+    trips = of_row.group_by(["row", "week"]).agg(baskets=of_row.basket_id.nunique())
+    trips = trips.mutate(product=ibis.literal(PAD, "int64"))
+    columns = ("row", "week", "product", "baskets")
+    both = bought.select(*columns).union(trips.select(*columns)).order_by(["row", "product"]).to_pyarrow()
+    events = np.stack([both[name].to_numpy() for name in columns], axis=1).astype(np.int64)
+    index = rows.select(key, "week", "row").order_by("row").to_pyarrow()
+    entity = np.unique(index[key].to_numpy(zero_copy_only=False), return_inverse=True)[1]
+    return Purchases(_histories(entity, index["week"].to_numpy(), events[:, 0], last_weeks), events[:, 1:].astype(np.int32))
+
+
+def _histories(entity: np.ndarray, week: np.ndarray, event_row: np.ndarray, last_weeks: int | None) -> np.ndarray:
+    """int64 [R, 2] of rows 1 … R − 1, which belong to `entity` and `week`; row 0 has no history."""
+    stride = int(week.max(initial=0)) + 1
+    at = entity.astype(np.int64) * stride + week
+    earliest = entity * stride + (np.maximum(week - last_weeks, 0) if last_weeks else 0)
+    first = np.searchsorted(at, earliest)  # index of the first row within reach; rows count from 1
+    starts = np.searchsorted(event_row, np.arange(1, len(entity) + 1))
+    return np.concatenate([np.zeros((1, 2), np.int64), np.stack([starts[first], starts], axis=1)])
+
+
+def chain_popularity(stores: Purchases, calendar: Calendar, vocab_size: int) -> np.ndarray:
+    """Decayed share of the chain's baskets with each product as of each week, float32 [weeks + 1, V]: row w, weeks ≤ w − 1."""
+    weekly = np.zeros((calendar.last_week + 1, vocab_size))
+    week, product, baskets = stores.purchases.T
+    np.add.at(weekly, (week, product), baskets)
+    decay, state = 2.0 ** (-1 / CHAIN_HALF_LIFE), np.zeros(vocab_size)
+    shares = np.empty_like(weekly)
+    for w in range(len(weekly)):
+        shares[w] = (state + CHAIN_PRIOR / vocab_size) / (state[PAD] + CHAIN_PRIOR)
+        state = decay * (state + weekly[w])
+    shares[:, : len(SPECIAL_TOKENS)] = CHAIN_PRIOR / vocab_size
+    return shares.astype(np.float32)

@@ -1,0 +1,76 @@
+"""C19: how a customer bought a product, and what a store sold, as numbers checked by hand."""
+
+import numpy as np
+import pytest
+
+from retailsim.model.batch import HABITS
+from retailsim.training import histories
+from retailsim.training.histories import customer_entries, store_counts
+from retailsim.training.purchases import Purchases
+from retailsim.vocab import PAD
+from tests.small_world import CUSTOMERS, VOCAB_SIZE, make_histories
+
+MILK, TEA = 3, 4
+EVENTS = [(2, PAD, 1), (2, MILK, 1), (4, PAD, 2), (4, MILK, 2), (4, TEA, 1), (6, PAD, 1), (6, MILK, 1)]
+
+
+@pytest.fixture
+def shopper():
+    """Row 1 has the purchases above behind it, row 0 nothing."""
+    return Purchases(np.array([[0, 0], [0, len(EVENTS)]]), np.array(EVENTS, dtype=np.int32))
+
+
+def test_habits_are_those_of_the_table(shopper):
+    bought, habits = customer_entries(shopper, np.array([1, 0]), np.array([9, 9]), vocab_size=5)
+    assert bought.tolist() == [[PAD, MILK, TEA], [PAD, PAD, PAD]]
+    assert habits.shape == (2, 3, HABITS) and (habits[1] == 0).all()
+
+    def decayed(events, half_life):
+        return sum(n * 2 ** (-age / half_life) for age, n in events)
+
+    milk, tea, trips = [(7, 1), (5, 2), (3, 1)], [(5, 1)], [(7, 1), (5, 2), (3, 1)]
+    expected = [
+        [
+            *(np.log1p(decayed(events, h)) for h in (2, 8, 26, 104)),
+            *(np.log((decayed(events, h) + 0.1) / (decayed(trips, h) + 5)) for h in (2, 8, 26)),
+            np.log(last),
+            in_last_trips_week,
+            np.log1p(weeks),
+            np.log(gap),
+            due,
+            weeks > 1,
+            np.log(first),
+            *(np.log1p(decayed(trips, h)) for h in (8, 104)),
+        ]
+        for events, last, in_last_trips_week, weeks, gap, due, first in (
+            (milk, 3, 1, 3, 2, np.log(3 / 2), 7),  # every second week, last three weeks ago: overdue
+            (tea, 5, 0, 1, 1, 0, 5),
+        )
+    ]
+    assert np.allclose(habits[0, 1:], expected, atol=1e-6)
+
+
+def test_the_strongest_entries_are_kept_and_the_trip(shopper, monkeypatch):
+    monkeypatch.setattr(histories, "MAX_ENTRIES", 2)
+    bought, _ = customer_entries(shopper, np.array([1]), np.array([9]), vocab_size=5)
+    assert bought.tolist() == [[PAD, MILK]]
+
+
+def test_store_counts_are_decayed(shopper):
+    counts = store_counts(shopper, np.array([0, 1]), np.array([9, 9]), vocab_size=5)
+    weights = 2.0 ** (-np.array([7, 5, 3]) / 8)
+    assert (counts[0] == 0).all()
+    assert np.allclose(counts[1], [weights @ [1, 2, 1], 0, 0, weights @ [1, 2, 1], weights[1]])
+
+
+def test_a_basket_alone_is_its_row_among_many():
+    customers, stores = make_histories().customers, make_histories().stores
+    rows, week = np.arange(CUSTOMERS) % 8, np.arange(CUSTOMERS) % 12 + 1
+    bought, habits = customer_entries(customers, rows, week, VOCAB_SIZE)
+    counts = store_counts(stores, rows, week, VOCAB_SIZE)
+    for i in range(CUSTOMERS):
+        one, alone = customer_entries(customers, rows[i : i + 1], week[i : i + 1], VOCAB_SIZE)
+        width = one.shape[1]
+        assert np.array_equal(bought[i, :width], one[0]) and (bought[i, width:] == PAD).all()
+        assert np.array_equal(habits[i, :width], alone[0]) and (habits[i, width:] == 0).all()
+        assert np.array_equal(store_counts(stores, rows[i : i + 1], week[i : i + 1], VOCAB_SIZE)[0], counts[i])

@@ -1,0 +1,80 @@
+"""C19: what was bought before a week, cut from one array; nothing of the week itself or later is in reach."""
+
+import numpy as np
+
+from retailsim.artifacts import (
+    CHAIN_POPULARITY,
+    CUSTOMER_HISTORIES,
+    CUSTOMER_PURCHASES,
+    STORE_HISTORIES,
+    STORE_PURCHASES,
+)
+from retailsim.training.purchases import CHAIN_HALF_LIFE, Purchases, _histories, purchase_arrays
+from retailsim.vocab import PAD
+from tests.small_shop import CALENDAR_OF_FOUR, ROW, basket, tables
+
+MILK, TEA, RICE = (ROW[name] for name in ("P00", "P01", "P02"))
+
+
+def receipts():
+    """C1 shops in weeks 1, 2 (twice) and 4, C2 in week 3, somebody unknown in week 2; LATE is no product of training."""
+    one = (1, "1.00")
+    return [
+        basket("B1", 1, {"P00": one, "P01": one}),
+        basket("B2", 2, {"P00": one}, weekday=1),
+        basket("B3", 2, {"P00": one, "P02": one, "LATE": one}, weekday=5),
+        basket("B4", 2, {"P01": one}, customer=None),
+        basket("B5", 3, {"P01": one}, customer="C2"),
+        basket("B6", 4, {"P02": one}),
+    ]
+
+
+def purchases(baskets):
+    arrays = purchase_arrays(*tables(baskets), CALENDAR_OF_FOUR)
+    customers = Purchases(arrays[CUSTOMER_HISTORIES], arrays[CUSTOMER_PURCHASES])
+    stores = Purchases(arrays[STORE_HISTORIES], arrays[STORE_PURCHASES])
+    return customers, stores, arrays[CHAIN_POPULARITY]
+
+
+def found(of, row):
+    """The purchases before `row` as (week, product, baskets)."""
+    return list(zip(*(column.tolist() for column in of.before(np.array([row]))[1:]), strict=True))
+
+
+def test_a_history_is_what_was_bought_in_earlier_weeks():  # C19
+    customers, stores, _ = purchases(receipts())
+    week_1 = [(1, PAD, 1), (1, MILK, 1), (1, TEA, 1)]
+    week_2 = [(2, PAD, 2), (2, MILK, 2), (2, RICE, 1)]
+    assert found(customers, 0) == found(customers, 1) == []  # unknown customer; first week of C1
+    assert found(customers, 2) == week_1  # C1 in week 2
+    assert found(customers, 3) == week_1 + week_2  # C1 in week 4
+    assert found(customers, 4) == []  # C2 in week 3
+    at_store = [(2, PAD, 3), (2, MILK, 2), (2, TEA, 1), (2, RICE, 1)]
+    assert found(stores, 3) == week_1 + at_store and found(stores, 1) == []
+    owner, week, product, baskets = customers.before(np.array([3, 0, 2]))
+    assert owner.tolist() == [0] * 6 + [2] * 3 and week.tolist() == [1, 1, 1, 2, 2, 2, 1, 1, 1]
+
+
+def test_later_weeks_change_no_history():  # C19
+    other = receipts()[:4] + [basket("B5", 3, {"P00": (9, "9.00"), "P09": (1, "1.00")}), basket("B6", 4, {"P08": (1, "1.00")})]
+    for before, after, row in zip(purchases(receipts()), purchases(other), (2, 2, 3), strict=True):
+        if isinstance(before, Purchases):
+            assert found(before, row) == found(after, row) != []
+        else:
+            assert np.array_equal(before[: row + 1], after[: row + 1]) and not np.array_equal(before, after)
+
+
+def test_a_window_keeps_the_last_weeks_only():
+    week = np.array([1, 5, 9, 2, 10])
+    histories = _histories(np.array([0, 0, 0, 1, 1]), week, np.array([1, 1, 2, 3, 4, 5]), last_weeks=4)
+    assert histories.tolist() == [[0, 0], [0, 0], [0, 2], [2, 3], [4, 4], [5, 5]]  # week 5 reaches back to week 1
+
+
+def test_the_chains_popularity_is_decayed_and_as_of_the_week():  # C19
+    _, _, shares = purchases(receipts())
+    size = shares.shape[1]
+    decay = 2 ** (-1 / CHAIN_HALF_LIFE)
+    assert shares.shape == (5, len(ROW) + 3)
+    assert np.allclose(shares[1, MILK], 1 / size)  # nothing is known before week 1
+    assert np.isclose(shares[3, MILK], (decay**2 + 2 * decay + 1 / size) / (decay**2 + 3 * decay + 1))
+    assert (shares > 0).all()
