@@ -43,8 +43,12 @@ def make_tables(seed: int = 0) -> Tables:
     codes = day_table(CALENDAR), hour_table(), recency_table()
     trip = tuple(torch.from_numpy(table) for table in trip_tables())
     popularity = rng.dirichlet(np.ones(VOCAB_SIZE), CALENDAR.last_week + 1).astype(np.float32)
-    companions = np.stack([rng.permuted(np.tile(np.arange(VOCAB_SIZE), (VOCAB_SIZE, 1)), axis=1)[:, :4] for _ in range(2)])
-    offers = popularity, companions, 0.1 * normal(2, VOCAB_SIZE, 4)
+    companions = np.stack(
+        [rng.permuted(np.tile(np.arange(VOCAB_SIZE), (VOCAB_SIZE, 1)), axis=1)[:, :4] for _ in range(2)]
+    )
+    weights = 0.1 * normal(2, VOCAB_SIZE, 4)
+    weights[:, :SPECIALS] = 0
+    offers = popularity, companions, weights
     return Tables(*(torch.from_numpy(array) for array in (*arrays, *offers, *codes)), trip)
 
 
@@ -83,7 +87,9 @@ def make_samples(lengths: np.ndarray, seed: int = 0) -> Samples:
         "recency": rng.integers(-1, 9, n),
         "n_products": np.asarray(lengths),
     }
-    return Samples(columns, trip, np.concatenate([[0], np.cumsum(lengths)]), np.concatenate(products), prices, make_histories())
+    return Samples(
+        columns, trip, np.concatenate([[0], np.cumsum(lengths)]), np.concatenate(products), prices, make_histories()
+    )
 
 
 def make_model(tables: Tables, seed: int = 0) -> BasketModel:

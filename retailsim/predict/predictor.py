@@ -22,6 +22,7 @@ from retailsim.reading import load_calendar, load_vocabulary
 from retailsim.training import checkpoint as checkpoints
 from retailsim.training.dataset import Masking, make_batch
 from retailsim.training.device import choose_device
+from retailsim.training.purchases import PurchaseHistories, load_purchase_histories
 from retailsim.training.tables import load_tables
 from retailsim.training.temperature import kept_temperatures
 from retailsim.vocab import Vocabulary
@@ -56,11 +57,13 @@ class Predictor:
         calendar: Calendar,
         people: People,
         places: Places,
+        histories: PurchaseHistories,
         temperatures: Mapping[str, float] | None = None,
         names: Mapping[str, str] | None = None,
     ) -> None:
         self.vocabulary, self.calendar, self.temperatures = vocabulary, calendar, temperatures
         self._model, self._people, self._places, self._names = model.eval(), people, places, names or {}
+        self._histories = histories
         self._device = next(model.parameters()).device
         self._last_price = model.lookup.last_price.cpu().numpy()
 
@@ -92,9 +95,9 @@ class Predictor:
         model.load_state_dict(state["model"])
         model.to(choose_device(device))
         places = Places(data_dir, tables.store.numpy())
-        return cls(
-            model, vocabulary, load_calendar(data_dir), People(data_dir), places, kept_temperatures(checkpoint), names
-        )
+        histories = load_purchase_histories(data_dir, vocabulary.size)
+        calendar, temperatures = load_calendar(data_dir), kept_temperatures(checkpoint)
+        return cls(model, vocabulary, calendar, People(data_dir), places, histories, temperatures, names)
 
     @property
     def parameter_count(self) -> int:
@@ -150,7 +153,7 @@ class Predictor:
         if not seats:
             return []
         masking = Masking(self.vocabulary.size, hide_trip_prob=float(trip_is_open), is_evaluation=True)
-        batch = make_batch(as_samples(seats, self.calendar), np.arange(len(seats)), masking).to(self._device)
+        batch = make_batch(as_samples(seats, self.calendar, self._histories), np.arange(len(seats)), masking).to(self._device)
         logits = self._model(batch).product_logits.float() / (self._temperature(trip_is_open) or 1.0)  # [R, V]
         logits = logits.masked_fill(excluded_ids(batch.ids, self.vocabulary.size), -torch.inf)
         best = logits.softmax(dim=1).topk(min(top, self.vocabulary.size), dim=1)

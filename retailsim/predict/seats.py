@@ -15,6 +15,7 @@ from retailsim.layout import MAX_PLACES
 from retailsim.predict.lookup import Found
 from retailsim.predict.request import Request
 from retailsim.training.dataset import Samples
+from retailsim.training.purchases import PurchaseHistories
 from retailsim.vocab import EOS, Vocabulary
 from retailsim.weeks import Calendar
 
@@ -89,7 +90,7 @@ def basket_of(request: Request, week: int, vocabulary: Vocabulary, last_price: n
     return Basket(rows[order], prices[order], tuple(notes))
 
 
-def as_samples(seats: Sequence[Seat], calendar: Calendar) -> Samples:
+def as_samples(seats: Sequence[Seat], calendar: Calendar, histories: PurchaseHistories) -> Samples:
     """One sample per request: its first product is the hidden place, the others are the basket's.
 
     All are sample number 0, from which the places of a basket are drawn: a request's answer does not depend on its
@@ -123,4 +124,5 @@ def as_samples(seats: Sequence[Seat], calendar: Calendar) -> Samples:
         starts=np.concatenate([[0], np.cumsum(lengths)]),
         products=np.concatenate([part for seat in seats for part in (hidden, seat.basket.rows)]),
         prices=np.concatenate([part for seat in seats for part in (nowhere, seat.basket.prices)]),
+        histories=histories,
     )

@@ -15,7 +15,9 @@ COMPANIONS = 64  # C
 RIDGE = 100.0  # λ
 
 
-def companion_weights(sample: np.ndarray, starts: np.ndarray, products: np.ndarray, vocab_size: int) -> tuple[np.ndarray, np.ndarray]:
+def companion_weights(
+    sample: np.ndarray, starts: np.ndarray, products: np.ndarray, vocab_size: int
+) -> tuple[np.ndarray, np.ndarray]:
     """The strongest companions of each product: rows int32 [folds, V, C] and weights float32 [folds, V, C].
 
     Args:

@@ -96,7 +96,9 @@ def _group(customers: Purchases, rows: np.ndarray, week: np.ndarray, vocab_size:
     age, baskets = age[order], baskets[order]
     key, starts, weeks = np.unique(key[order], return_index=True, return_counts=True)
     decayed = [np.add.reduceat(_decay(age, h) * baskets, starts) if len(key) else np.zeros(0) for h in HALF_LIVES]
-    return _Entries(key // vocab_size, key % vocab_size, np.stack(decayed, axis=1), weeks, age[starts], age[starts + weeks - 1])
+    return _Entries(
+        key // vocab_size, key % vocab_size, np.stack(decayed, axis=1), weeks, age[starts], age[starts + weeks - 1]
+    )
 
 
 def _habits(entries: _Entries, baskets: int) -> np.ndarray:

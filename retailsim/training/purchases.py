@@ -57,7 +57,9 @@ class PurchaseHistories:
 
 
 NOTHING = Purchases(np.zeros((0, 2), np.int64), np.zeros((0, 3), np.int32))
-NO_HISTORIES = PurchaseHistories(NOTHING, NOTHING, 0)  # of baskets that no model is shown: a row looked up in it is an error
+NO_HISTORIES = PurchaseHistories(
+    NOTHING, NOTHING, 0
+)  # of baskets that no model is shown: a row looked up in it is an error
 
 
 def load_purchase_histories(root: Path, vocab_size: int) -> PurchaseHistories:
@@ -92,7 +94,9 @@ def purchase_arrays(
     }
 
 
-def build_purchases(transactions: ir.Table, rows: ir.Table, key: str, products: ir.Table, last_weeks: int | None) -> Purchases:
+def build_purchases(
+    transactions: ir.Table, rows: ir.Table, key: str, products: ir.Table, last_weeks: int | None
+) -> Purchases:
     """The purchases of all customers or stores.
 
     Args:
@@ -102,7 +106,9 @@ def build_purchases(transactions: ir.Table, rows: ir.Table, key: str, products: 
         products: `product_id` and vocabulary row `product`; others are left out.
         last_weeks: how many weeks of history are kept; None: all.
     """
-    of_row = transactions.select(key, "week", "product_id", "basket_id").join(rows.select(key, "week", "row"), [key, "week"])
+    of_row = transactions.select(key, "week", "product_id", "basket_id").join(
+        rows.select(key, "week", "row"), [key, "week"]
+    )
     bought = of_row.join(products, "product_id")
     bought = bought.group_by(["row", "week", "product"]).agg(baskets=bought.basket_id.nunique())
     trips = of_row.group_by(["row", "week"]).agg(baskets=of_row.basket_id.nunique())
@@ -112,7 +118,9 @@ def build_purchases(transactions: ir.Table, rows: ir.Table, key: str, products: 
     events = np.stack([both[name].to_numpy() for name in columns], axis=1).astype(np.int64)
     index = rows.select(key, "week", "row").order_by("row").to_pyarrow()
     entity = np.unique(index[key].to_numpy(zero_copy_only=False), return_inverse=True)[1]
-    return Purchases(_histories(entity, index["week"].to_numpy(), events[:, 0], last_weeks), events[:, 1:].astype(np.int32))
+    return Purchases(
+        _histories(entity, index["week"].to_numpy(), events[:, 0], last_weeks), events[:, 1:].astype(np.int32)
+    )
 
 
 def _histories(entity: np.ndarray, week: np.ndarray, event_row: np.ndarray, last_weeks: int | None) -> np.ndarray:

@@ -56,7 +56,10 @@ def test_a_history_is_what_was_bought_in_earlier_weeks():  # C19
 
 
 def test_later_weeks_change_no_history():  # C19
-    other = receipts()[:4] + [basket("B5", 3, {"P00": (9, "9.00"), "P09": (1, "1.00")}), basket("B6", 4, {"P08": (1, "1.00")})]
+    other = receipts()[:4] + [
+        basket("B5", 3, {"P00": (9, "9.00"), "P09": (1, "1.00")}),
+        basket("B6", 4, {"P08": (1, "1.00")}),
+    ]
     for before, after, row in zip(purchases(receipts()), purchases(other), (2, 2, 3), strict=True):
         if isinstance(before, Purchases):
             assert found(before, row) == found(after, row) != []
