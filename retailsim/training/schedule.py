@@ -42,7 +42,8 @@ def cosine_rate(epoch: int, config: TrainConfig) -> float:
 
 
 def task_weights(config: TrainConfig) -> dict[str, float]:
-    """Shares of the loss: products, products bought together, the trip's labels."""
+    """Shares of the loss: products, products bought together, the trip's labels; a part without a share is not computed."""
     focal = 1 - config.contrastive_share - config.auxiliary_share
     auxiliary = {name: config.auxiliary_share * share for name, share in AUXILIARY.items()}
-    return {"focal": focal, "contrastive": config.contrastive_share, **auxiliary}
+    shares = {"focal": focal, "contrastive": config.contrastive_share, **auxiliary}
+    return {name: share for name, share in shares.items() if share > 0}
