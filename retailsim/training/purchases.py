@@ -134,8 +134,9 @@ def _histories(entity: np.ndarray, week: np.ndarray, event_row: np.ndarray, last
 
 
 def chain_popularity(stores: Purchases, calendar: Calendar, vocab_size: int) -> np.ndarray:
-    """Decayed share of the chain's baskets with each product as of each week, float32 [weeks + 1, V]: row w, weeks ≤ w − 1."""
-    weekly = np.zeros((calendar.last_week + 1, vocab_size))
+    """Decayed share of the chain's baskets with each product as of each week, float32 [weeks + 2, V]: row w, weeks ≤ w − 1; the
+    last row is the week after the data."""
+    weekly = np.zeros((calendar.last_week + 2, vocab_size))
     week, product, baskets = stores.purchases.T
     np.add.at(weekly, (week, product), baskets)
     decay, state = 2.0 ** (-1 / CHAIN_HALF_LIFE), np.zeros(vocab_size)
