@@ -153,7 +153,9 @@ class Predictor:
         if not seats:
             return []
         masking = Masking(self.vocabulary.size, hide_trip_prob=float(trip_is_open), is_evaluation=True)
-        batch = make_batch(as_samples(seats, self.calendar, self._histories), np.arange(len(seats)), masking).to(self._device)
+        batch = make_batch(as_samples(seats, self.calendar, self._histories), np.arange(len(seats)), masking).to(
+            self._device
+        )
         logits = self._model(batch).product_logits.float() / (self._temperature(trip_is_open) or 1.0)  # [R, V]
         logits = logits.masked_fill(excluded_ids(batch.ids, self.vocabulary.size), -torch.inf)
         best = logits.softmax(dim=1).topk(min(top, self.vocabulary.size), dim=1)
