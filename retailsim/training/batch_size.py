@@ -10,7 +10,7 @@ from retailsim.model.lookup import Tables
 from retailsim.training.dataset import Masking, Samples
 from retailsim.training.gradient import piece_losses
 from retailsim.training.run import Run, prepare
-from retailsim.training.schedule import ALL_TASKS, Phase
+from retailsim.training.schedule import Phase, task_weights
 from retailsim.training.steps import make_step
 from retailsim.vocab import Vocabulary
 
@@ -24,7 +24,7 @@ def batch_that_fits(config: Config, tables: Tables, vocabulary: Vocabulary, trai
     if device.type != "cuda":
         return config.train.batch_size
     training = prepare(config, tables, vocabulary, train, run, None)
-    phase = Phase("main", config.train.learning_rate, config.train.mask_prob, ALL_TASKS)
+    phase = Phase("main", config.train.learning_rate, config.train.mask_prob, task_weights(config.train))
     masking = Masking(vocabulary.size, phase.mask_prob, config.train.hide_trip_prob)
     longest = np.argsort(-train.lengths, kind="stable")
 

@@ -204,7 +204,14 @@ def test_names_come_from_the_catalogue(predictor, shop, trained, asked):
 def test_a_calibrated_answer_says_so_and_has_the_same_order(predictor, asked, shop, trained):
     """The temperatures of an evaluation are used: one where the trip is known, the other where it is open."""
     request = asked[1]
-    parts = predictor._model, predictor.vocabulary, predictor.calendar, predictor._people, predictor._places
+    parts = (
+        predictor._model,
+        predictor.vocabulary,
+        predictor.calendar,
+        predictor._people,
+        predictor._places,
+        predictor._histories,
+    )
     mended = Predictor(*parts, {"trip_known": 2.0, "trip_unknown": 0.5})
     for given, temperature in ((request, 2.0), (replace(request, trip={}), 0.5)):
         before, after = predictor.predict(given, EVERYTHING), mended.predict(given, EVERYTHING)
