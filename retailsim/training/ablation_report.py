@@ -35,7 +35,7 @@ def exchanged_record(ranks: Mapping[str | None, np.ndarray], units: np.ndarray, 
     return record
 
 
-def retrained_record(runs: Mapping[str, Sequence[Mapping[str, float]]]) -> dict[str, Any]:
+def retrained_record(runs: Mapping[str, Sequence[Mapping[str, float | int]]]) -> dict[str, Any]:
     """What training without each tensor costs, over seeds, and the synergy of all six where it was measured.
 
     Args:
