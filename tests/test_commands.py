@@ -136,7 +136,7 @@ def test_help_in_both_spellings(verb, monkeypatch, capsys):  # C27, C37
 
 def options_of(shown):
     """The flags that a help text lists."""
-    return set(re.findall(r"^\W*(?:-h, )?(--[a-z-]+)", shown, flags=re.MULTILINE))
+    return set(re.findall(r"^\W*(?:-\w(?: [A-Z]+)?, )?(--[a-z-]+)", shown, flags=re.MULTILINE))
 
 
 @pytest.mark.parametrize("verb", VERBS)

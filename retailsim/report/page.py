@@ -29,7 +29,7 @@ STYLE = """
   :root { --ink: #e6e9ec; --soft: #9aa5b1; --line: #30363d; --paper: #0d1117; --card: #161b22; }
 }
 * { box-sizing: border-box; }
-body { margin: 0 auto; max-width: 60rem; padding: 1rem; background: var(--paper); color: var(--ink); font: 16px/1.5 system-ui, sans-serif; }
+body { margin: 0 auto; max-width: 60rem; padding: 1rem; background: var(--paper); color: var(--ink); font: 16px/1.5 system-ui, sans-serif; overflow-wrap: anywhere; }
 h1 { margin: .5rem 0 0; } h2 { margin: 2.5rem 0 .5rem; border-top: 1px solid var(--line); padding-top: 1.5rem; }
 p { margin: .5rem 0; } .soft { color: var(--soft); } nav a { margin-right: 1rem; }
 a { color: inherit; }
