@@ -400,7 +400,7 @@ STORE_PURCHASES = Array(
 CHAIN_POPULARITY = Array(
     "training/cache/chain_popularity.npy",
     CACHE,
-    "share 0–1 of the chain's baskets with each product, as of week (weeks ≤ week − 1), half-life 4 weeks",
+    "share 0–1 of the chain's baskets with each product by week − 1: weeks ≤ week − 1, half-life 4 weeks",
     "float32",
     "weeks vocabulary",
 )

@@ -65,7 +65,7 @@ class HistoryHead(nn.Module):
         places = hidden.new_zeros(len(context), int(count.max()), hidden.shape[1])
         places, scores = self.recall(places.index_put((basket, within), hidden), entries, habits, batch.bought)
         visible = visible_ids(batch, len(products))
-        chain = self.popularity[batch.week]
+        chain = self.popularity[batch.week - 1]
         offset = self.offer(context, visible, batch.sample, self.log_prior, chain, batch.store_counts)
         offset = offset.scatter(1, visible, EXCLUDED)[basket]
         offset = offset.scatter_add(1, batch.bought[basket], scores[basket, within].to(offset.dtype))

@@ -28,7 +28,7 @@ class Tables:
     product: Float[Tensor, "P 256"]
     price: Float[Tensor, "P W 64"]
     last_price: Float[Tensor, "P W"]  # £ per item, NaN where none is known
-    popularity: Float[Tensor, "W V"]  # share 0–1 of the chain's recent baskets, as of the week
+    popularity: Float[Tensor, "W V"]  # share 0–1 of the chain's recent baskets, as of week W in row W − 1
     companions: Int[Tensor, "folds V C"]  # products that go with each product, by fold of the training baskets
     companion_weights: Float[Tensor, "folds V C"]
     day: Float[Tensor, "days 64"]

@@ -50,8 +50,15 @@ def ranks_with(
 
 
 def exchange_columns(samples: Samples, tensor: str | None, seed: int) -> Samples:
-    """The samples with what T1, T3, T5 or T6 is looked up by permuted over all baskets; other tensors change nothing here."""
+    """The samples with what T1, T3, T5 or T6 is looked up by permuted over all baskets; other tensors change nothing here.
+
+    T1 and T5 are exchanged between baskets of one week, so that nobody is shown a customer or store of a later week; with
+    them go their purchase histories.
+    """
     order = np.random.default_rng(seed).permutation(len(samples))
+    if tensor in ("T1", "T5"):
+        week = samples.columns["week"]
+        order[np.argsort(week, kind="stable")] = order[np.argsort(week[order], kind="stable")]
     if tensor == "T6":
         return replace(samples, trip=samples.trip[order])
     moved = {name: samples.columns[name][order] for name in COLUMNS.get(tensor or "", ())}

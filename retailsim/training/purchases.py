@@ -134,8 +134,10 @@ def _histories(entity: np.ndarray, week: np.ndarray, event_row: np.ndarray, last
 
 
 def chain_popularity(stores: Purchases, calendar: Calendar, vocab_size: int) -> np.ndarray:
-    """Decayed share of the chain's baskets with each product as of each week, float32 [weeks + 2, V]: row w, weeks ≤ w − 1; the
-    last row is the week after the data."""
+    """Decayed share of the chain's baskets with each product, float32 [weeks + 1, V]; row w − 1 is as of week w.
+
+    The last row is as of the week after the data.
+    """
     weekly = np.zeros((calendar.last_week + 2, vocab_size))
     week, product, baskets = stores.purchases.T
     np.add.at(weekly, (week, product), baskets)
@@ -145,4 +147,4 @@ def chain_popularity(stores: Purchases, calendar: Calendar, vocab_size: int) -> 
         shares[w] = (state + CHAIN_PRIOR / vocab_size) / (state[PAD] + CHAIN_PRIOR)
         state = decay * (state + weekly[w])
     shares[:, : len(SPECIAL_TOKENS)] = CHAIN_PRIOR / vocab_size
-    return shares.astype(np.float32)
+    return shares[1:].astype(np.float32)
