@@ -52,7 +52,7 @@ def test_changed_output_is_stale(written, damage):
 
 def test_changed_code_is_stale(written, monkeypatch):
     _, _, now = written
-    monkeypatch.setattr(manifest, "code_fingerprint", lambda: "other code")
+    monkeypatch.setattr(manifest, "code_fingerprint", lambda parts: "other code")
     assert not now().is_current()
 
 
