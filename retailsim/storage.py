@@ -4,6 +4,7 @@ An atomic write goes to a temporary file in the same folder, is flushed to disk 
 run or a full disk leaves the old file or none, never half of one.
 """
 
+import glob
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -37,8 +38,14 @@ def engine_errors(engine: ibis.BaseBackend) -> tuple[type[Exception], ...]:
 
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` that becomes `path` when the block ends well and vanishes when it does not."""
+    """A temporary path beside `path` that becomes `path` when the block ends well and vanishes when it does not.
+
+    What a killed process left of an earlier attempt is taken away first.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        if not _is_running(left.name.split(".")[-2]):
+            left.unlink(missing_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         yield temporary
@@ -47,6 +54,17 @@ def atomic(path: Path) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _is_running(pid: str) -> bool:
+    """Whether process `pid` is there; a temporary file of our own name has no other text in that place."""
+    try:
+        os.kill(int(pid), 0)
+    except (ProcessLookupError, OverflowError, ValueError):
+        return False
+    except PermissionError:  # somebody else's
+        return True
+    return True
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,9 @@
 """Files between the stages: identity of write and read, atomic writes, sentences for what is damaged."""
 
 import json
+import os
+import subprocess
+import sys
 from datetime import date, datetime
 from decimal import Decimal
 
@@ -94,6 +97,19 @@ def test_a_table_whose_rows_cannot_be_made_leaves_the_old_file(tmp_path):
     with pytest.raises(duckdb.ConversionException, match="no week"):
         TABLE.write(tmp_path, broken, connect(), ["product_id"])
     assert (tmp_path / TABLE.path).read_bytes() == old and files_under(tmp_path) == [TABLE.path]
+
+
+def test_what_a_killed_process_left_is_taken_away_by_the_next_write(tmp_path):  # C29
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    stale, running = (tmp_path / f".a[1].txt.{pid}.tmp" for pid in (dead.pid, os.getppid()))
+    others = [tmp_path / ".b.txt.1.tmp", tmp_path / "a[1].txt.note.tmp"]
+    for path in (stale, running, *others):
+        path.write_text("half")
+    with atomic(tmp_path / "a[1].txt") as temporary:
+        temporary.write_text("whole")
+    assert not stale.exists() and running.exists() and all(path.exists() for path in others)
+    assert (tmp_path / "a[1].txt").read_text() == "whole"
 
 
 def test_a_file_is_not_seen_before_it_is_whole(tmp_path):

@@ -29,6 +29,7 @@ from retailsim.layout import MAX_PLACES
 from retailsim.manifest import Manifest
 from retailsim.reading import load_calendar
 from retailsim.storage import connect
+from retailsim.training.replays import REPLAY_LIMIT, is_replay, replay_report, replays_by_week
 from retailsim.weeks import SPLITS, Calendar
 
 INPUTS = (TRANSACTIONS, CALENDAR, CUSTOMER_EMBEDDINGS, STORE_FEATURES, VOCABULARY)
@@ -67,6 +68,9 @@ def prepare_samples(data_dir: Path = Path("data")) -> None:
         console.out.print(
             f"  {table.path}: {counts['n']:,} baskets of weeks {first}–{last}, {counts['replays']:,} replays"
         )
+    weeks = replays_by_week(samples)
+    warning = "warning: " if any(w.share > REPLAY_LIMIT for w in weeks) else ""
+    console.out.print(f"  {warning}{replay_report(weeks)}")
     TEMPORAL_METADATA.write(data_dir, temporal_metadata(transactions, calendar), engine, ["basket_id"])
     manifest.write()
 
@@ -84,7 +88,7 @@ def build_samples(
         calendar: the data's weeks.
     """
     baskets = _baskets(transactions, vocabulary)
-    baskets = baskets.mutate(is_replay=_is_replay(baskets))
+    baskets = baskets.mutate(is_replay=is_replay(baskets))
     customers = customers.select("customer_id", "week", "trips", "weeks_since_last", customer_row="row")
     joined = baskets.left_join(customers, ["customer_id", "week"]).drop("customer_id_right", "week_right")
     joined = joined.left_join(stores.select("store_id", "week", store_row="row"), ["store_id", "week"])
@@ -132,14 +136,6 @@ def _baskets(transactions: ir.Table, vocabulary: ir.Table) -> ir.Table:
         )
         .mutate(items=lambda t: t.items.sort(), marks=lambda t: t.marks.sort().join(","))
     )
-
-
-def _is_replay(baskets: ir.Table) -> ir.BooleanValue:
-    """Whether the same customer had exactly this basket before (products, quantities, spend)."""
-    earlier = ibis.window(
-        group_by=["customer_id", baskets.marks.hexdigest("md5")], order_by=["date", "hour", "basket_id"]
-    )
-    return baskets.customer_id.notnull() & (ibis.row_number().over(earlier) > 0)
 
 
 def temporal_metadata(transactions: ir.Table, calendar: Calendar) -> ir.Table:

@@ -19,9 +19,8 @@ from retailsim.evaluation.purchases import Purchases
 from retailsim.labels import TRIP_LABELS, UNKNOWN
 from retailsim.storage import connect
 from retailsim.training.dataset import Samples, load_samples
+from retailsim.training.replays import REPLAY_LIMIT
 from retailsim.vocab import Vocabulary
-
-REPLAY_LIMIT = 0.05  # share of replayed baskets above which a week's figures speak of memory
 
 
 @dataclass(frozen=True)
