@@ -30,6 +30,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "ablate": ("training.ablate", "measure what each of the six tensors is worth"),
     "report": ("report.report", "one HTML page about a trained model: quality, products, prices, a customer's story"),
     "predict": ("predict.predict", "which products go into a basket next: one request, or a file of them"),
+    "audit": ("training.audit", "show on your own receipts and your own model that nothing leaks"),
 }
 # verb → reads, writes, how long it takes: measured on 1.8 million receipt rows, 2 cores, no GPU (benchmarks/README.md)
 COSTS: dict[str, tuple[str, str, str]] = {
@@ -49,6 +50,7 @@ COSTS: dict[str, tuple[str, str, str]] = {
     "ablate": ("checkpoints/, data/", "--json", "minutes; hours with --retrain"),
     "report": ("checkpoints/, data/", "report.html", "half a minute"),
     "predict": ("checkpoints/, data/", "--output", "seconds to load, then hundredths of a second per request"),
+    "audit": ("the receipts, data/, a checkpoint", "nothing", "about four minutes for 1.8 million rows"),
 }
 EXAMPLE = """\
   retailsim make-data --output raw_data

@@ -159,6 +159,16 @@ def _bar(columns: tuple[Any, ...], transient: bool) -> Progress:
     return _Plain(*columns)
 
 
+@contextmanager
+def silence() -> Iterator[None]:
+    """Nothing is said on standard output: for a command that calls others."""
+    was, out.quiet = out.quiet, True
+    try:
+        yield
+    finally:
+        out.quiet = was
+
+
 def _refuse(sentence: str) -> int:
     err.print(f"error: {sentence}")
     return 2

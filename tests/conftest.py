@@ -35,18 +35,20 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> recipe.Shop:
 @pytest.fixture(scope="session")
 def trained(shop: recipe.Shop) -> Path:
     """The folder of checkpoints of four epochs of the tiny preset on the shop."""
-    flags = [
-        "--preset",
-        "tiny",
-        "--epochs",
-        "4",
-        "--warmup-epochs",
-        "1",
-        "--finetune-epochs",
-        "1",
-        "--batch-size",
-        "64",
-    ]
-    paths = ["--data-dir", shop.data, "--checkpoint-dir", shop.checkpoints]
-    assert recipe.call("training.train", [*flags, *paths], shop) == 0
+    recipe.train(shop)
     return shop.checkpoints
+
+
+@pytest.fixture(scope="session")
+def changed_raw(shop: recipe.Shop, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The shop's raw files with products, prices and customers of weeks ≥ 26 permuted, but for one basket of week 26."""
+    return recipe.change_future(shop, recipe.CHANGED_FROM, tmp_path_factory.mktemp("changed"))
+
+
+@pytest.fixture(scope="session")
+def changed_shop(changed_raw: Path, tmp_path_factory: pytest.TempPathFactory) -> recipe.Shop:
+    """A shop made of `changed_raw`."""
+    root = tmp_path_factory.mktemp("changed_shop")
+    changed = recipe.Shop(changed_raw, root / "data", root / "checkpoints")
+    recipe.prepare(changed)
+    return changed

@@ -47,6 +47,24 @@ def prepare(shop: Shop) -> None:
         assert call(module, [*flags, "--data-dir", shop.data], shop) == 0, module
 
 
+def train(shop: Shop) -> None:
+    """Command 6: four epochs of the tiny preset."""
+    flags = [
+        "--preset",
+        "tiny",
+        "--epochs",
+        "4",
+        "--warmup-epochs",
+        "1",
+        "--finetune-epochs",
+        "1",
+        "--batch-size",
+        "64",
+    ]
+    paths = ["--data-dir", shop.data, "--checkpoint-dir", shop.checkpoints]
+    assert call("training.train", [*flags, *paths], shop) == 0
+
+
 def tensors(shop: Shop, split: str) -> dict[str, tuple[int, dict[str, np.ndarray]]]:
     """Week and all six tensors' rows of every basket of `split`, nothing hidden, by basket id."""
     vocabulary = load_vocabulary(shop.data)

@@ -64,6 +64,7 @@ PROMISED = {
     "ablate": "--split --retrain --synergy --seeds --preset --json --seed --data-dir --checkpoint-dir",
     "report": "--output --evaluation --customer --catalogue --data-dir",
     "predict": "--customer --store --when --trip --basket --price --segment --top --json --requests --output --data-dir",
+    "audit": "--checkpoint --input --nrows --data-dir --seed --json",
 }
 
 

@@ -1,0 +1,188 @@
+"""C24: the audit on the small shop: its exit code and report, and each rule of the rebuilt road with its leak put back."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from retailsim.feature_engineering import customer_histories
+from retailsim.reading import load_calendar
+from retailsim.storage import Table, connect
+from retailsim.tensor_preparation import run_tensor_preparation, t1_customer, t4_prices
+from retailsim.training import audit, audit_rebuild
+from retailsim.training.audit_future import future_rule, learned_rule, order_rule
+from retailsim.training.audit_rebuild import ROAD, Shop, rebuild, take_receipts, with_another_future, write_raw
+from tests import recipe
+
+FUTURE = 26
+
+
+def audited(shop, *flags):
+    return recipe.call("training.audit", ["--input", "RAW", "--data-dir", shop.data, *flags], shop)
+
+
+@pytest.fixture
+def not_rebuilt(shop, monkeypatch):
+    """The road is walked in another test; here its end is the shop's own, whatever was changed."""
+
+    def copy(made, calendar, seed):
+        shutil.copytree(shop.data, made.root)
+        return made
+
+    monkeypatch.setattr(audit, "rebuild", copy)
+
+
+def test_a_change_that_reaches_nothing_proves_nothing(shop, trained, not_rebuilt, tmp_path, capsys):
+    """Rules whose check could not have failed say "not run", and the model's own rules pass."""
+    path = tmp_path / "audit.json"
+    assert audited(shop, "--checkpoint", trained / "best_model.pt", "--json", path) == 0
+    record = json.loads(path.read_text())
+    states = {rule["rule"]: rule["state"] for rule in record["rules"]}
+    assert states["fit-on-train"] == "not run" and states["target-blind"] == states["label-in-input"] == "pass"
+    assert [state for rule, state in states.items() if rule.startswith("future-shuffle")] == ["not run"]
+    assert record["passed"] and record["rows"] > 5_000
+    assert "best_model.pt" in next(rule["evidence"] for rule in record["rules"] if rule["rule"] == "target-blind")
+    assert "rows of whole customers, run through the road again" in capsys.readouterr().out
+
+
+def test_a_rule_that_fails_is_exit_code_1(shop, not_rebuilt, tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        "retailsim.training.audit_receipts.TWO_PLACES_LIMIT", 0.0
+    )  # one customer of the shop is in two stores in an hour
+    assert audited(shop, "--json", tmp_path / "audit.json") == 1
+    record = json.loads((tmp_path / "audit.json").read_text())
+    assert not record["passed"]
+    assert [rule["rule"] for rule in record["rules"] if rule["state"] == "fail"] == ["two places at once"]
+
+
+def test_a_missing_source_is_one_sentence(shop, tmp_path, capsys):  # C39
+    flags = ["--input", tmp_path / "nowhere", "--data-dir", shop.data]
+    assert recipe.call("training.audit", flags, shop) == 2
+    assert "nowhere does not exist" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def rebuilt(shop, tmp_path_factory):
+    """The roots that the audit compares, by name, and the findings of one whole run of it."""
+    folder = tmp_path_factory.mktemp("audit")
+    calendar = load_calendar(shop.data)
+    _, findings = audit.rebuilt_rules(shop.raw, 10_000, shop.data, calendar, [FUTURE], folder)
+    names = {"base": "as it is", "order": "shuffled", "fit": "other test weeks", "future": f"from week {FUTURE}"}
+    shops = {key: Shop(folder / name / "transactions.parquet", folder / name / "data") for key, name in names.items()}
+    return shops, {finding.rule: finding for finding in findings}
+
+
+@pytest.fixture
+def again(shop, rebuilt, tmp_path, monkeypatch):
+    """Walks the last `verbs` of the road again from copies of two of the roots, as the code is now; gives the roots."""
+
+    def walk(one: str, other: str, verbs: tuple[str, ...]) -> list[Path]:
+        monkeypatch.setattr(audit_rebuild, "ROAD", verbs)
+        made = []
+        for name in (one, other):
+            shutil.copytree(rebuilt[0][name].root, tmp_path / name)
+            copy = Shop(rebuilt[0][name].raw, tmp_path / name)
+            for manifest in copy.root.rglob("*.manifest.json"):
+                if manifest.name.split(".")[0].replace("_", "-") in verbs:
+                    manifest.unlink()  # so that the stage runs again
+            made.append(rebuild(copy, load_calendar(shop.data), 0).root)
+        return made
+
+    return walk
+
+
+@pytest.mark.slow
+def test_the_road_as_it_is_passes(rebuilt):  # C19, C21, C40
+    _, findings = rebuilt
+    assert {rule: finding.state for rule, finding in findings.items()} == {
+        "order-blind": "pass", "fit-on-train": "pass", f"future-shuffle, week {FUTURE}": "pass",
+    }  # fmt: skip
+    assert "later baskets did move" in findings[f"future-shuffle, week {FUTURE}"].evidence
+    assert "products that only the changed weeks know stayed outside" in findings["fit-on-train"].evidence
+
+
+@pytest.mark.slow
+def test_the_rules_see_what_does_move(rebuilt):
+    """A boundary a week too late: what the change touched is found, in tables and in tensors."""
+    shops, _ = rebuilt
+    finding = future_rule(shops["base"].root, shops["future"].root, FUTURE + 1)
+    assert finding.state == "fail" and finding.examples[0].startswith("processed/transactions.parquet: ")
+    assert learned_rule(shops["base"].root, shops["fit"].root, 20).state == "pass"
+    assert order_rule(shops["base"].root, shops["fit"].root).state == "fail"
+
+
+@pytest.mark.slow
+def test_a_frame_that_holds_the_week_itself_fails(again, monkeypatch):  # C19
+    monkeypatch.setattr(customer_histories, "as_of_sums", recipe.leaky_sums)
+    finding = future_rule(*again("base", "future", ROAD[1:]), FUTURE)
+    assert finding.state == "fail" and any("customer_embeddings" in example for example in finding.examples)
+
+
+@pytest.mark.slow
+def test_prices_of_the_week_itself_fail(again, monkeypatch):  # C19
+    """A leak in the cache alone, which no table shows: each week's T4 is that of the week after."""
+    honest = t4_prices.build
+
+    def leaky(*inputs):
+        prices, last_prices = honest(*inputs)
+        prices[:, :-1], last_prices[:, :-1] = prices[:, 1:].copy(), last_prices[:, 1:].copy()
+        return prices, last_prices
+
+    monkeypatch.setattr(t4_prices, "build", leaky)
+    finding = future_rule(*again("base", "future", ROAD[4:]), FUTURE)
+    assert finding.state == "fail" and all(
+        example.startswith("basket ") and "t4" in example for example in finding.examples
+    )
+
+
+@pytest.mark.slow
+def test_a_vocabulary_of_all_weeks_fails(again, monkeypatch):  # C19
+    honest = run_tensor_preparation.list_products
+    monkeypatch.setattr(
+        run_tensor_preparation,
+        "list_products",
+        lambda rows, calendar: honest(rows.mutate(week=rows.week * 0 + 1), calendar),
+    )
+    finding = learned_rule(*again("base", "fit", ROAD[2:3]), 20)
+    assert (finding.state, finding.examples) == ("fail", ("tensors/vocabulary.parquet",))
+
+
+@pytest.mark.slow
+def test_scalers_of_all_weeks_fail(again, monkeypatch):  # C19
+    honest = t1_customer.fit
+
+    def leaky(customers, affinity, missions, calendar, engine):
+        return honest(customers, affinity, missions, type(calendar)(calendar.first_monday, 30, 29, 30), engine)
+
+    monkeypatch.setattr(t1_customer, "fit", leaky)
+    finding = learned_rule(*again("base", "fit", ROAD[2:3]), 20)
+    assert (finding.state, finding.examples) == ("fail", ("tensors/scalers.json",))
+
+
+@pytest.mark.slow
+def test_a_table_in_the_order_of_its_source_fails(again, monkeypatch):  # C21
+    honest = Table.write
+    monkeypatch.setattr(
+        Table, "write", lambda self, root, table, engine, order_by: honest(self, root, table, engine, order_by[:1])
+    )
+    finding = order_rule(*again("base", "order", ROAD[:1]))
+    assert finding.state == "fail" and "processed/transactions.parquet" in finding.examples
+
+
+@pytest.mark.slow
+def test_what_another_future_changes(shop, tmp_path):
+    """All rows before the week, and the kept baskets of the week, are there as they were; later ones are others."""
+    engine, calendar = connect(), load_calendar(shop.data)
+    rows = take_receipts(shop.raw, 10_000, engine)
+    write_raw(rows, tmp_path / "a.parquet", engine)
+    write_raw(with_another_future(rows, FUTURE, calendar, False), tmp_path / "b.parquet", engine)
+    before, after = (engine.read_parquet(tmp_path / f"{name}.parquet") for name in "ab")
+    assert before.count().execute() == after.count().execute()
+    monday = f"{calendar.monday_of(FUTURE):%Y%m%d}"
+    gone = before.difference(after)
+    assert gone.SHOP_DATE.min().execute() >= monday
+    after_that = f"{calendar.monday_of(FUTURE + 1):%Y%m%d}"
+    later = before.filter(before["SHOP_DATE"] >= after_that)
+    assert gone.semi_join(later, "BASKET_ID").count().execute() == later.count().execute()  # every later row moved
+    assert before.PROD_CODE.nunique().execute() == after.PROD_CODE.nunique().execute()
