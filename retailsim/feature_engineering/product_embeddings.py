@@ -123,8 +123,9 @@ def _learning_graph(
         values[:n_fitted], nodes.sub_category[:n_fitted], nodes.sub_category[:n_fitted]
     ).astype(np.float32)
     price = values[:n_fitted, [described.names.index(name) for name in ("log price", "log relative price")]]
-    names = tiers["brand"].combine_chunks().dictionary_encode().indices.fill_null(-1).to_numpy()
-    brand = names[np.searchsorted(tiers["product_id"].to_numpy(), nodes.fitted)].astype(np.int64)
+    # numbered among the fitted products alone: late ones must not decide the order of the edges (C19)
+    names = tiers["brand"].take(np.searchsorted(tiers["product_id"].to_numpy(), nodes.fitted)).combine_chunks()
+    brand = names.dictionary_encode().indices.fill_null(-1).to_numpy().astype(np.int64)
     edges = {**nodes.edges, "brand": same_brand_pairs(brand)}
     links = {name: _links(name, edges[name], nodes, generator) for name in T2.widths}
     return LearningGraph(
