@@ -7,6 +7,7 @@ run or a full disk leaves the old file or none, never half of one.
 import glob
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -120,7 +121,14 @@ class Table(Artifact):
             **{name: ops.Cast(table[name], to=dtype).to_expr() for name, (dtype, _) in self.columns.items()}
         )
         with atomic(root / self.path) as temporary:
-            engine.to_parquet(typed.order_by(order_by), temporary, compression="zstd")
+            try:
+                engine.to_parquet(typed.order_by(order_by), temporary, compression="zstd")
+            except duckdb.IOException as error:
+                number = re.search(r'"errno":"(\d+)"', str(error))  # DuckDB tells a full disk in words only
+                if number is None:
+                    raise
+                code = int(number[1])
+                raise OSError(code, os.strerror(code), str(root / self.path)) from error
 
 
 @dataclass(frozen=True)

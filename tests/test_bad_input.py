@@ -1,5 +1,6 @@
 """Mistakes end in one sentence on standard error, exit code 2, and nothing half-written (C4, C5, C39)."""
 
+import resource
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -34,6 +35,21 @@ class TestTheFirstStage:
     def test_missing_file(self, capsys, shop, tmp_path):
         said = self.refused(capsys, shop, tmp_path, tmp_path / "nowhere.csv")
         assert "nowhere.csv does not exist" in said and "--input" in said
+
+    def test_a_loop_of_links(self, capsys, shop, tmp_path):
+        (tmp_path / "a.csv").symlink_to(tmp_path / "b.csv")
+        (tmp_path / "b.csv").symlink_to(tmp_path / "a.csv")
+        assert "a.csv does not exist" in self.refused(capsys, shop, tmp_path, tmp_path / "a.csv")
+
+    def test_a_full_disk(self, capsys, shop, tmp_path):  # C29
+        """No file may grow beyond 20,000 bytes: what a full disk does to a write, without filling one."""
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
+        try:
+            said = self.refused(capsys, shop, tmp_path, shop.raw)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        assert "transactions.parquet cannot be used (File too large)" in said
 
     def test_folder_without_transactions(self, capsys, shop, tmp_path):
         (tmp_path / "raw").mkdir()
