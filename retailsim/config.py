@@ -20,7 +20,7 @@ class ModelConfig:
     feed_forward: int = 2048
     dropout: float = 0.1
     learned_products: bool = True  # T2 has a learned correction per product
-    history: bool = False  # whether single earlier purchases reach the logits (docs/decisions/0013-purchase-history.md)
+    history: bool = False  # whether single earlier purchases reach the logits (docs/decisions/0009-purchase-history.md)
     history_width: int = 64  # of an earlier purchase
 
     def __post_init__(self) -> None:

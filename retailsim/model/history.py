@@ -1,4 +1,4 @@
-"""The path from purchases of earlier weeks to the product logits (docs/decisions/0013-purchase-history.md).
+"""The path from purchases of earlier weeks to the product logits (docs/decisions/0009-purchase-history.md).
 
 Legend: B baskets · M hidden places · D width · V vocabulary.
 """
