@@ -2,12 +2,14 @@
 
 import errno
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import duckdb
 import tyro
 from rich.console import Console
 from rich.progress import (
@@ -81,6 +83,11 @@ def answer(call: Callable[[], int | None]) -> int:
     except BrokenPipeError:
         _leave_closed_pipe()
         return 141
+    except duckdb.Error as error:
+        damaged = re.search(r'Failed to read file "([^"]+)"', str(error))
+        if damaged is None:
+            raise
+        return _refuse(f'{damaged[1]} is damaged: "retailsim validate-data" names the command that writes it again')
     except OSError as error:
         if error.errno not in MENDABLE:
             raise

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from retailsim.artifacts import CALENDAR, VOCABULARY
-from retailsim.storage import connect
+from retailsim.storage import connect, engine_errors
 from retailsim.vocab import Vocabulary
 from retailsim.weeks import Calendar
 
@@ -16,6 +16,10 @@ def load_calendar(root: Path) -> Calendar:
 def load_vocabulary(root: Path) -> Vocabulary:
     """The vocabulary under data root `root`; a UserError names the command when it is missing."""
     engine = connect()
-    columns = engine.to_pyarrow(VOCABULARY.read(root, engine).order_by("row")).to_pydict()
+    table = VOCABULARY.read(root, engine)
+    try:
+        columns = engine.to_pyarrow(table.order_by("row")).to_pydict()
+    except engine_errors(engine) as error:
+        raise VOCABULARY.damaged(root, f"cannot be read ({str(error).splitlines()[0]})") from error
     pairs = list(zip(columns["product_id"], columns["kind"], strict=True))
     return Vocabulary([i for i, kind in pairs if kind == "product"], [i for i, kind in pairs if kind == "late"])

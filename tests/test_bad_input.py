@@ -1,12 +1,13 @@
 """Mistakes end in one sentence on standard error, exit code 2, and nothing half-written (C4, C5, C39)."""
 
 import resource
+import shutil
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
-from retailsim.artifacts import VOCABULARY
+from retailsim.artifacts import TRANSACTIONS, VOCABULARY
 from tests import recipe
 
 
@@ -105,6 +106,16 @@ def test_another_number_of_rows_than_the_pipeline_took(capsys, shop):
         capsys, shop, "feature_engineering.run_feature_engineering", "--nrows", "77", "--data-dir", shop.data
     )
     assert "--nrows 77" in said and "all rows" in said
+
+
+def test_a_damaged_table(capsys, shop, tmp_path):  # C4
+    data = tmp_path / "data"
+    shutil.copytree(shop.data, data)
+    path = data / TRANSACTIONS.path
+    content = path.read_bytes()
+    path.write_bytes(content[:1_000] + b"\xff" * 5_000 + content[6_000:])
+    said = refused(capsys, shop, "training.prepare_samples", "--data-dir", data)
+    assert str(path) in said and "validate-data" in said
 
 
 def test_unknown_split(capsys, shop, trained):

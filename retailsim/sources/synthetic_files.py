@@ -74,8 +74,10 @@ def label_baskets(retailer: Retailer, trips: Trips, rows: Rows, week: int) -> di
 def week_table(retailer: Retailer, trips: Trips, rows: Rows, week: int) -> pa.Table:
     """The rows of `week` in the published columns, sorted by store, product and basket."""
     trip, stores, who = rows.trip, retailer.stores, retailer.shoppers
-    monday = np.datetime64(monday_of(week), "D")
-    dates = np.char.replace((monday + trips.day).astype(str), "-", "").astype(np.int64)
+    days = np.datetime64(monday_of(week), "D") + trips.day
+    month = days.astype("datetime64[M]")
+    dates = month.astype("datetime64[Y]").astype(np.int64) * 10_000 + 19_700_000
+    dates += (month.astype(np.int64) % 12 + 1) * 100 + (days - month).astype(np.int64) + 1
     basket_id = 994_000_000_000_000 + (1000 + week) * 100_000_000 + 1 + np.arange(len(trips.shopper))
     shopper, carded = trips.shopper[trip], len(who.customer_id)
     known = shopper < carded

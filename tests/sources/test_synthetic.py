@@ -348,3 +348,10 @@ def test_first_distinct_items_of_each_owner():
     assert first_distinct(owner, item).tolist() == [0, 2, 3, 4, 6]
     assert first_distinct(owner, item, np.array([1, 0, 2])).tolist() == [0, 3, 4]
     assert rank_within(owner).tolist() == [0, 1, 2, 0, 1, 2, 3]
+
+
+def test_a_week_without_a_trip_is_a_file_without_rows(tmp_path):
+    flags = ["--customers", "1", "--stores", "1", "--products", "24", "--weeks", "12", "--output", str(tmp_path)]
+    assert main(flags) == 0
+    lines = {path.name: path.read_text().count("\n") for path in tmp_path.glob("transactions*.csv")}
+    assert len(lines) == 12 and min(lines.values()) == 1 < max(lines.values())

@@ -1,0 +1,60 @@
+"""`validate_data`: what is sound, what is damaged or missing, and which command mends it (C4, C28, C39)."""
+
+import json
+import shutil
+
+import pytest
+
+from retailsim import artifacts
+from tests import recipe
+
+
+@pytest.fixture
+def checked(shop, trained, tmp_path):
+    """Exit code and findings by path of the command on a copy of the shop, after `damage` was done to it."""
+
+    def run(damage=lambda data, checkpoints: None):
+        copy = recipe.Shop(shop.raw, tmp_path / "data", tmp_path / "checkpoints")
+        shutil.copytree(shop.data, copy.data)
+        copy.checkpoints.mkdir()
+        shutil.copy(trained / "best_model.pt", copy.checkpoints)
+        damage(copy.data, copy.checkpoints)
+        flags = ["--input", "RAW", "--data-dir", copy.data, "--checkpoint-dir", copy.checkpoints]
+        code = recipe.call("training.validate_data", [*flags, "--json", tmp_path / "found.json"], copy)
+        record = json.loads((tmp_path / "found.json").read_text())
+        return code, {found["path"]: found for found in record["findings"]}
+
+    return run
+
+
+def flip(path):
+    """Change one byte in the middle of the file."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    path.write_bytes(content)
+
+
+def test_a_finished_road_is_sound(checked):
+    code, findings = checked()
+    assert code == 0 and all(found["sound"] for found in findings.values())
+    assert {artifact.path for artifact in artifacts.ALL} <= {path.removeprefix("data/") for path in findings} | set(
+        findings
+    )
+
+
+def test_every_damaged_file_is_found_and_the_command_named(checked):
+    missing = artifacts.PRICE_CACHE
+
+    def damage(data, checkpoints):
+        for artifact in artifacts.ALL:
+            flip(data / artifact.path)
+        (data / missing.path).unlink()
+        flip(checkpoints / "best_model.pt")
+
+    code, findings = checked(damage)
+    assert code == 1
+    for artifact in artifacts.ALL:
+        found = next(found for path, found in findings.items() if path.endswith(artifact.path))
+        assert not found["sound"] and artifact.written_by in found["repair"], artifact.path
+    checkpoint = next(found for path, found in findings.items() if path.endswith("best_model.pt"))
+    assert not checkpoint["sound"] and "training.train" in checkpoint["repair"]
