@@ -50,7 +50,7 @@ COSTS: dict[str, tuple[str, str, str]] = {
     "ablate": ("checkpoints/, data/", "--json", "minutes; hours with --retrain"),
     "report": ("checkpoints/, data/", "report.html", "half a minute"),
     "predict": ("checkpoints/, data/", "--output", "seconds to load, then hundredths of a second per request"),
-    "audit": ("the receipts, data/, a checkpoint", "nothing", "about four minutes for 1.8 million rows"),
+    "audit": ("the receipts, data/, a checkpoint", "nothing", "minutes: a sample goes the road again four times"),
 }
 EXAMPLE = """\
   retailsim make-data --output raw_data

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import duckdb
 import tyro
 from rich.console import Console
 from rich.progress import (
@@ -83,7 +82,7 @@ def answer(call: Callable[[], int | None]) -> int:
     except BrokenPipeError:
         _leave_closed_pipe()
         return 141
-    except duckdb.Error as error:
+    except _engine_errors() as error:
         damaged = re.search(r'Failed to read file "([^"]+)"', str(error))
         if damaged is None:
             raise
@@ -175,6 +174,11 @@ def silence() -> Iterator[None]:
         yield
     finally:
         out.quiet = was
+
+
+def _engine_errors() -> tuple[type[Exception], ...]:
+    """What the engine raises, where a command has loaded it: `--help` does without."""
+    return (sys.modules["duckdb"].Error,) if "duckdb" in sys.modules else ()
 
 
 def _refuse(sentence: str) -> int:
