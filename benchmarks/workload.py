@@ -9,6 +9,7 @@ import torch
 from retailsim import layout
 from retailsim.model.lookup import Tables
 from retailsim.reading import load_vocabulary
+from retailsim.training.companion_weights import COMPANIONS, FOLDS
 from retailsim.training.dataset import Samples, load_samples
 from retailsim.training.tables import load_tables
 from tests.small_world import SPECIALS, make_samples, make_tables
@@ -27,11 +28,15 @@ def workload(data_dir: Path | None, baskets: int) -> tuple[Samples, Tables, int]
     lengths = np.ceil(np.interp(rng.random(baskets), NO_LONGER, LENGTHS)).astype(np.int64)
     samples, tables = make_samples(lengths), make_tables()
     weeks = tables.price.shape[1]
-    samples = replace(samples, products=rng.integers(SPECIALS, PRODUCTS, len(samples.products)))
+    histories = replace(samples.histories, vocab_size=PRODUCTS)
+    samples = replace(samples, products=rng.integers(SPECIALS, PRODUCTS, len(samples.products)), histories=histories)
     tables = replace(
         tables,
         product=torch.randn(PRODUCTS, layout.T2.width),
         price=torch.randn(PRODUCTS, weeks, layout.T4.width),
         last_price=torch.rand(PRODUCTS, weeks) + 0.5,
+        popularity=torch.rand(weeks, PRODUCTS) + 1e-4,
+        companions=torch.randint(SPECIALS, PRODUCTS, (FOLDS, PRODUCTS, COMPANIONS)),
+        companion_weights=0.01 * torch.randn(FOLDS, PRODUCTS, COMPANIONS),
     )
     return samples, tables, PRODUCTS

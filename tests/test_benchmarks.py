@@ -16,7 +16,9 @@ def test_the_training_step_is_measured(tmp_path):
     record = json.loads(path.read_text())
     assert record["losses"]["recurrence"] == pytest.approx(record["losses"]["retailsim"], rel=1e-5)
     ours, theirs = (record["variants"][name] for name in ("retailsim", "recurrence"))
-    assert theirs["flops_per_basket"] > 3 * ours["flops_per_basket"]  # padding
+    assert (
+        theirs["flops_per_basket"] > 2 * ours["flops_per_basket"]
+    )  # padding, beside what every step pays for the vocabulary
     assert {"commit", "date", "processor", "load", "threads"} <= record.keys()
 
 

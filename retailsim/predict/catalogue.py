@@ -25,7 +25,7 @@ def read_names(path: Path) -> dict[str, str]:
                 path, convert_options=csv.ConvertOptions(column_types=dict.fromkeys(COLUMNS, pa.string()))
             )
         columns = [table[name].cast(pa.string()).to_pylist() for name in COLUMNS]
-    except (pa.ArrowInvalid, KeyError) as error:
+    except (pa.ArrowException, OSError, KeyError) as error:
         raise UserError(
             f"--catalogue {path} is no CSV or Parquet file with columns product_id and name ({error})"
         ) from error

@@ -37,7 +37,7 @@ def _chunks(path: Path) -> Iterator[list[Words]]:
                 yield [
                     {name: _text(value) for name, value in row.items()} for row in block.slice(start, CHUNK).to_pylist()
                 ]
-    except (pa.ArrowInvalid, pa.ArrowKeyError) as error:
+    except (pa.ArrowException, OSError) as error:
         raise UserError(f"--requests {path} cannot be read: {' '.join(str(error).split())}") from error
 
 

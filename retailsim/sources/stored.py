@@ -45,7 +45,7 @@ def csv_header(file: Path) -> tuple[list[str], str]:
 def _parquet_rows(file: Path) -> int:
     try:
         return pq.read_metadata(file).num_rows
-    except (pa.ArrowInvalid, pa.ArrowIOError) as error:
+    except (pa.ArrowException, OSError) as error:
         raise _damaged(file, str(error).splitlines()[0]) from error
 
 
