@@ -38,5 +38,7 @@ def workload(data_dir: Path | None, baskets: int) -> tuple[Samples, Tables, int]
         popularity=torch.rand(weeks, PRODUCTS) + 1e-4,
         companions=torch.randint(SPECIALS, PRODUCTS, (FOLDS, PRODUCTS, COMPANIONS)),
         companion_weights=0.01 * torch.randn(FOLDS, PRODUCTS, COMPANIONS),
+        successors=torch.randint(SPECIALS, PRODUCTS, (FOLDS, PRODUCTS, COMPANIONS)),
+        successor_weights=0.01 * torch.randn(FOLDS, PRODUCTS, COMPANIONS),
     )
     return samples, tables, PRODUCTS

@@ -418,6 +418,20 @@ COMPANION_WEIGHTS = Array(
     "float32",
     "folds vocabulary companions",
 )
+SUCCESSOR_IDS = Array(
+    "training/cache/successor_ids.npy",
+    CACHE,
+    "vocabulary rows of the products that go with each product bought before, by fold of the training baskets",
+    "int32",
+    "folds vocabulary companions",
+)
+SUCCESSOR_WEIGHTS = Array(
+    "training/cache/successor_weights.npy",
+    CACHE,
+    "by how much each successor's share of baskets rises, beside successor_ids",
+    "float32",
+    "folds vocabulary companions",
+)
 INDEX_MAPPINGS = Table(
     "training/cache/index_mappings.parquet",
     CACHE,
@@ -453,7 +467,7 @@ ALL: tuple[Artifact, ...] = (
     VOCABULARY, SCALERS, *SAMPLE_TABLES.values(), TEMPORAL_METADATA,
     CUSTOMER_CACHE, STORE_CACHE, PRODUCT_CACHE, PRICE_CACHE, LAST_PRICE_CACHE,
     CUSTOMER_HISTORIES, CUSTOMER_PURCHASES, STORE_HISTORIES, STORE_PURCHASES, CHAIN_POPULARITY,
-    COMPANION_IDS, COMPANION_WEIGHTS, INDEX_MAPPINGS,
+    COMPANION_IDS, COMPANION_WEIGHTS, SUCCESSOR_IDS, SUCCESSOR_WEIGHTS, INDEX_MAPPINGS,
 )  # fmt: skip
 # What some commands write and no later stage needs.
 ASIDE: tuple[Artifact, ...] = (QUARANTINE, BASELINE_SETTINGS, *BASELINE_RANKS.values())

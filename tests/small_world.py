@@ -43,12 +43,14 @@ def make_tables(seed: int = 0) -> Tables:
     codes = day_table(CALENDAR), hour_table(), recency_table()
     trip = tuple(torch.from_numpy(table) for table in trip_tables())
     popularity = rng.dirichlet(np.ones(VOCAB_SIZE), CALENDAR.last_week + 1).astype(np.float32)
-    companions = np.stack(
-        [rng.permuted(np.tile(np.arange(VOCAB_SIZE), (VOCAB_SIZE, 1)), axis=1)[:, :4] for _ in range(2)]
-    )
-    weights = 0.1 * normal(2, VOCAB_SIZE, 4)
-    weights[:, :SPECIALS] = 0
-    offers = popularity, companions, weights
+
+    def strongest() -> tuple[np.ndarray, np.ndarray]:
+        ids = [rng.permuted(np.tile(np.arange(VOCAB_SIZE), (VOCAB_SIZE, 1)), axis=1)[:, :4] for _ in range(2)]
+        weights = 0.1 * normal(2, VOCAB_SIZE, 4)
+        weights[:, :SPECIALS] = 0
+        return np.stack(ids), weights
+
+    offers = popularity, *strongest(), *strongest()
     return Tables(*(torch.from_numpy(array) for array in (*arrays, *offers, *codes)), trip)
 
 

@@ -24,6 +24,8 @@ def batch(**changes: torch.Tensor) -> Batch:
             "ids": torch.ones(2, 3, dtype=torch.int64),
             "paid": torch.ones(2, 3),
             "places": torch.tensor([2]),
+            "within": torch.tensor([0]),
+            "slots": torch.tensor([[0], [1]]),
             "targets": torch.tensor([5]),
             "bought": torch.zeros(2, 1, dtype=torch.int64),
             "habits": torch.zeros(2, 1, 16),

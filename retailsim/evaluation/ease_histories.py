@@ -96,7 +96,7 @@ class EaseWithHistories:
         v = moments.size
         ridges = np.array([settings.ridge_customer, settings.ridge_store, settings.ridge_items], dtype=np.float32)
         penalty = np.repeat(ridges, [v, v, v + 1])
-        weights = _last_columns_of_inverse(moments.gram, penalty, v)  # [3V + 1, V]
+        weights = last_columns_of_inverse(moments.gram, penalty, v)  # [3V + 1, V]
         weights /= -np.diag(weights[-v:]).copy()
         weights[-v:][np.diag_indices(v)] = 0
         self._of_customer, self._of_store = weights[:v], weights[v : 2 * v]
@@ -120,7 +120,7 @@ def _membership(entity: np.ndarray) -> tuple[np.ndarray, csr_array]:
     return entities, csr_array((ones, (row, np.arange(len(entity)))), shape=(len(entities), len(entity)))
 
 
-def _last_columns_of_inverse(gram: np.ndarray, penalty: np.ndarray, count: int) -> np.ndarray:
+def last_columns_of_inverse(gram: np.ndarray, penalty: np.ndarray, count: int) -> np.ndarray:
     """The last `count` columns of (gram + diag(penalty))⁻¹, float32 [n, count], by Cholesky: G = L Lᵀ; reads the lower triangle.
 
     L⁻¹ of the last unit vectors is zero but in the last block, where it is that block's own inverse.

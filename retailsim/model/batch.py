@@ -1,6 +1,6 @@
 """What the model receives: integers that say which rows to look up, with the hidden products already masked.
 
-Legend: B baskets · S places · M hidden places · K earlier products of the customer, the trip itself in front · F habits ·
+Legend: B baskets · S places · M hidden places, P of a basket at most · K earlier products of the customer, the trip itself in front · F habits ·
 V vocabulary · Q pairs of this batch · N pairs of the whole step.
 """
 
@@ -29,6 +29,10 @@ class Batch:  # not frozen: Lightning Fabric rebuilds what passes through a wrap
     ids: Int[Tensor, "B S"]  # vocabulary rows: MASK at hidden places, PAD at the end
     paid: Float[Tensor, "B S"]  # £ per item paid; NaN where unknown, hidden or padding
     places: Int[Tensor, " M"]  # flat index b·S + s of the hidden places
+    within: Int[Tensor, " M"]  # which of its basket's hidden places each is, from 0
+    slots: Int[
+        Tensor, "B P"
+    ]  # the hidden place (index into `places`) that is the p-th of each basket; M where there is none
     targets: Int[Tensor, " M"]  # vocabulary rows of the hidden products
     bought: Int[Tensor, "B K"]  # products that the customer bought before, PAD for the trip and at the end
     habits: Float[Tensor, "B K F"]  # how each was bought, see training.histories
@@ -42,3 +46,7 @@ class Batch:  # not frozen: Lightning Fabric rebuilds what passes through a wrap
     def to(self, device: torch.device) -> "Batch":
         """The same batch on `device`."""
         return Batch(**{f.name: getattr(self, f.name).to(device, non_blocking=True) for f in fields(self)})
+
+    def pin_memory(self) -> "Batch":
+        """The same batch in page-locked memory."""
+        return Batch(**{f.name: getattr(self, f.name).pin_memory() for f in fields(self)})

@@ -26,13 +26,15 @@ class Dropout(nn.Module):
     """
 
     pool: Tensor
+    use: Tensor  # which use of dropout in the model this is; a tensor, so that compiled layers can share their code
 
     def __init__(self, share: float, width: int) -> None:
         super().__init__()
-        self.share, self.use = share, 0
+        self.share = share
         own = torch.Generator().manual_seed(SEED)
         kept = torch.rand(POOL, width, generator=own) >= share
         self.register_buffer("pool", kept / (1 - share), persistent=False)
+        self.register_buffer("use", torch.tensor(0), persistent=False)
 
     def forward(
         self, x: Float[Tensor, "*rows width"], draws: Int[Tensor, "*rows"] | None
@@ -49,7 +51,7 @@ def number_uses(model: nn.Module) -> None:
     uses = itertools.count()
     for module in model.modules():
         if isinstance(module, Dropout):
-            module.use = next(uses)
+            module.use.fill_(next(uses))
             module.pool = pools.setdefault(module.pool.shape[1], module.pool)
 
 

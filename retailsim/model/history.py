@@ -12,10 +12,12 @@ from retailsim.config import ModelConfig
 from retailsim.model.batch import HABITS, Batch
 from retailsim.model.heads import ProductHead
 from retailsim.model.lookup import Tables
-from retailsim.model.offer import Offer
+from retailsim.model.offer import SIGNALS, Offer
 from retailsim.model.recall import Entries, Recall
 from retailsim.vocab import PAD
 
+DECAYED, TRIPS = 1, 14  # habits: log(1 + …) of decayed baskets with the product, and of all, half-life 8 weeks
+SHRINK = 5.0  # decayed baskets, see training.companion_weights
 EXCLUDED = -1e4  # logit of a product that is visible in the basket: it is on the receipt once
 
 
@@ -24,7 +26,7 @@ class HistoryHead(nn.Module):
 
     Args:
         config: shape of the model.
-        tables: the chain's popularity and the companions.
+        tables: the chain's popularity, companions and successors.
         vocab_size: V.
     """
 
@@ -35,9 +37,9 @@ class HistoryHead(nn.Module):
         super().__init__()
         self.register_buffer("popularity", tables.popularity, persistent=False)
         self.register_buffer("log_prior", torch.zeros(vocab_size))
-        self.entries = Entries(config, HABITS, layout.T2.width)
+        self.entries = Entries(config, HABITS + SIGNALS, layout.T2.width)
         self.recall = Recall(config)
-        self.offer = Offer(config, tables.companions, tables.companion_weights)
+        self.offer = Offer(config, tables)
         self.tie = nn.Linear(layout.T2.width, config.width, bias=False)
         nn.init.zeros_(self.tie.weight)
 
@@ -59,18 +61,25 @@ class HistoryHead(nn.Module):
             head: the document's product head.
         """
         basket = torch.div(batch.places, batch.ids.shape[1], rounding_mode="floor")
-        entries, habits = self.entries(products, batch.bought, batch.habits)
-        count = torch.bincount(basket, minlength=len(context))
-        within = torch.arange(len(basket), device=basket.device) - (count.cumsum(0) - count)[basket]
-        places = hidden.new_zeros(len(context), int(count.max()), hidden.shape[1])
-        places, scores = self.recall(places.index_put((basket, within), hidden), entries, habits, batch.bought)
         visible = visible_ids(batch, len(products))
         chain = self.popularity[batch.week - 1]
-        offset = self.offer(context, visible, batch.sample, self.log_prior, chain, batch.store_counts)
-        offset = offset.scatter(1, visible, EXCLUDED)[basket]
-        offset = offset.scatter_add(1, batch.bought[basket], scores[basket, within].to(offset.dtype))
+        signals = self.offer.signals(
+            visible, batch.bought, frequency(batch.habits), batch.sample, self.log_prior, chain, batch.store_counts
+        )
+        here = torch.stack([signal.gather(1, batch.bought) for signal in signals], dim=-1)  # of each entry's product
+        entries, habits = self.entries(products, batch.bought, torch.cat([batch.habits, here], dim=-1))
+        places = torch.cat([hidden, torch.zeros_like(hidden[:1])])[batch.slots]  # [B, P, D]
+        places, scores = self.recall(places, entries, habits, batch.bought)
+        offset = self.offer(context, signals).scatter(1, visible, EXCLUDED)[basket]
+        offset = offset.scatter_add(1, batch.bought[basket], scores[basket, batch.within].to(offset.dtype))
         weight = head.to_products.weight + self.tie(products)
-        return head.transform(places[basket, within]) @ weight.T + head.to_products.bias + offset
+        return head.transform(places[basket, batch.within]) @ weight.T + head.to_products.bias + offset
+
+
+def frequency(habits: Float[Tensor, "B K F"]) -> Float[Tensor, "B K"]:
+    """The customer's decayed frequency of each entry, as `training.companion_weights` has it: habits are logs of its parts."""
+    decayed, trips = (habits[..., column].expm1() for column in (DECAYED, TRIPS))
+    return decayed / (trips + SHRINK)
 
 
 def visible_ids(batch: Batch, vocab_size: int) -> Int[Tensor, "B S"]:

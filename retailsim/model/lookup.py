@@ -31,6 +31,8 @@ class Tables:
     popularity: Float[Tensor, "W V"]  # share 0–1 of the chain's recent baskets, as of week W in row W − 1
     companions: Int[Tensor, "folds V C"]  # products that go with each product, by fold of the training baskets
     companion_weights: Float[Tensor, "folds V C"]
+    successors: Int[Tensor, "folds V C"]  # products that go with each product bought before
+    successor_weights: Float[Tensor, "folds V C"]
     day: Float[Tensor, "days 64"]
     hour: Float[Tensor, "hours 64"]  # the last: unknown
     recency: Float[Tensor, "recencies 64"]

@@ -1,10 +1,11 @@
-"""What is on offer: what chain and store have sold lately, and what goes with the visible products, as offsets of all logits.
+"""What is on offer: what chain and store have sold lately, and what goes with basket and history, as signals of every product.
 
-Both start from known quantities, so that training begins at the store's popularity and learns, from the context, how
-much each of them counts. Companions' weights are EASE's (Steck 2019, eq. 8) in folds: a training basket is shown weights
-fitted without its own fold, so that training finds them as honest as later weeks do; afterwards their mean is used.
+All start from known quantities, so that training begins at a linear model's answer and learns, from the context, how much
+each signal counts. Companions (what goes with the visible products) and successors (what goes with the customer's earlier
+ones) have ridge weights in folds (training.companion_weights): a training basket is shown weights fitted without its own
+fold, so that training finds them as honest as later weeks do; afterwards their mean is used.
 
-Legend: B baskets · S places · D width · V vocabulary · C companions of a product.
+Legend: B baskets · S places · K earlier products · D width · V vocabulary · C companions of a product · N signals.
 """
 
 import torch
@@ -12,76 +13,81 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from retailsim.config import ModelConfig
+from retailsim.model.lookup import Tables
 from retailsim.vocab import PAD
 
 STORE_PRIOR = 5.0  # baskets: how much of the store's history weighs as much as the chain's share
-FLOOR = 1e-3  # share of baskets below which a companion's rise says nothing
+FLOOR = 1e-3  # share of baskets below which a rise says nothing
+GAINS = (1.0, 1.0, 0.2, 0.0, 0.6, 0.0)  # at the start, in the order of `signals`
+SIGNALS = len(GAINS)  # N
 
 
 class Offer(nn.Module):
-    """Offsets of all logits by basket.
+    """Signals of all products by basket, and the offsets of the logits that they make.
 
     Args:
         config: shape of the model.
-        companions: rows of the products that go with each product, by fold.
-        companion_weights: by how much each one's share of baskets rises.
+        tables: companions and successors with their weights.
     """
 
     companions: Tensor
     companion_weights: Tensor
+    successors: Tensor
+    successor_weights: Tensor
 
-    def __init__(
-        self,
-        config: ModelConfig,
-        companions: Int[Tensor, "folds V C"],
-        companion_weights: Float[Tensor, "folds V C"],
-    ) -> None:
+    def __init__(self, config: ModelConfig, tables: Tables) -> None:
         super().__init__()
-        self.register_buffer("companions", companions, persistent=False)
-        self.register_buffer("companion_weights", companion_weights, persistent=False)
-        self.gains = nn.Linear(config.width, 4)
+        for name in ("companions", "companion_weights", "successors", "successor_weights"):
+            self.register_buffer(name, getattr(tables, name), persistent=False)
+        self.gains = nn.Linear(config.width, SIGNALS)
         nn.init.zeros_(self.gains.weight)
         with torch.no_grad():
-            self.gains.bias.copy_(torch.tensor([1.0, 1.0, 0.7, 0.0]))
+            self.gains.bias.copy_(torch.tensor(GAINS))
 
-    def forward(
+    def signals(
         self,
-        context: Float[Tensor, "B D"],
         visible: Int[Tensor, "B S"],
+        bought: Int[Tensor, "B K"],
+        often: Float[Tensor, "B K"],
         sample: Int[Tensor, " B"],
         log_prior: Float[Tensor, " V"],
         chain: Float[Tensor, "B V"],
         store: Float[Tensor, "B V"],
-    ) -> Float[Tensor, "B V"]:
-        """The sum of four offsets, each times its gain: chain over training, store over chain, companions in log and plain.
+    ) -> tuple[Float[Tensor, "B V"], ...]:
+        """Chain over training, store over chain, companions in log and plain, companions with successors in log, successors plain.
 
         Args:
-            context: the decoder at position 0, which gives the gains.
             visible: products shown, PAD elsewhere.
+            bought: products bought before, PAD for the trip and at the end.
+            often: the customer's decayed frequency of each of them.
             sample: number of each basket, which gives its fold.
             log_prior: log share of each token among the training baskets' products.
             chain: share of the chain's recent baskets with each product, above 0.
             store: decayed baskets of the store with each product; column PAD: in all.
         """
-        log_chain = chain.log()
+        log_chain, floor = chain.log(), (chain + FLOOR).log()
         at_store = (store + STORE_PRIOR * chain) / (store[:, PAD, None] + STORE_PRIOR)
-        rise = self._rise(visible, sample, chain)
-        in_log = ((chain + rise).relu() + FLOOR).log() - (chain + FLOOR).log()
-        by_chain, by_store, by_log, by_rise = self.gains(context).split(1, dim=-1)
-        return (
-            by_chain * (log_chain - log_prior)
-            + by_store * (at_store.log() - log_chain)
-            + by_log * in_log
-            + by_rise * rise
-        )
+        is_shown, often = (visible != PAD).to(chain.dtype), often * (bought != PAD)
+        rise = self._rise(self.companions, self.companion_weights, visible, is_shown, sample, chain)
+        follow = self._rise(self.successors, self.successor_weights, bought, often, sample, chain)
+        in_log, both = (((chain + r).relu() + FLOOR).log() - floor for r in (rise, rise + follow))
+        return log_chain - log_prior, at_store.log() - log_chain, in_log, rise, both, follow
 
-    def _rise(self, visible: Tensor, sample: Tensor, chain: Tensor) -> Tensor:
-        """How much the visible products raise each product's share of baskets, [B, V]."""
-        folds, rise = len(self.companions), torch.zeros_like(chain)
+    def forward(self, context: Float[Tensor, "B D"], signals: tuple[Float[Tensor, "B V"], ...]) -> Float[Tensor, "B V"]:
+        """The sum of the signals, each times its gain, which the decoder at position 0 (`context`) gives."""
+        gains = self.gains(context).split(1, dim=-1)
+        return torch.stack([gain * signal for gain, signal in zip(gains, signals, strict=True)]).sum(0)
+
+    def _rise(
+        self, ids: Tensor, weights: Tensor, products: Tensor, amounts: Tensor, sample: Tensor, like: Tensor
+    ) -> Tensor:
+        """How much `amounts` [B, K] of `products` raise each product's share of baskets, [B, V]."""
+        folds, rise = len(ids), torch.zeros_like(like)
         if self.training:
             fold = (sample % folds)[:, None]
-            ids, weights = self.companions[fold, visible], self.companion_weights[fold, visible]  # [B, S, C]
-            return rise.scatter_add_(1, ids.flatten(1), weights.flatten(1))
-        for ids, weights in zip(self.companions, self.companion_weights, strict=True):
-            rise.scatter_add_(1, ids[visible].flatten(1), weights[visible].flatten(1) / folds)
+            raised = weights[fold, products] * amounts[..., None]  # [B, K, C]
+            return rise.scatter_add_(1, ids[fold, products].flatten(1), raised.flatten(1).to(rise.dtype))
+        for of_fold, w in zip(ids, weights, strict=True):
+            raised = w[products] * (amounts[..., None] / folds)
+            rise.scatter_add_(1, of_fold[products].flatten(1), raised.flatten(1).to(rise.dtype))
         return rise

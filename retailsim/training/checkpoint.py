@@ -2,7 +2,8 @@
 
 A checkpoint holds the configuration, the model's weights, the optimiser's state, the digest of the vocabulary, the number of
 threads, and how far the training had come (`progress.Progress`), so that evaluation rebuilds the model without guessing and
-a resumed run ends as if it had never stopped. Each part carries the checksum of its archive entry.
+a resumed run ends as if it had never stopped. The file is a ZIP archive
+whose comment is the digest of all before it.
 epoch_N.pt follows epoch N; epoch_N_step_S.pt stands inside epoch N, after S steps.
 """
 
@@ -12,8 +13,6 @@ import pickle
 import re
 import struct
 import sys
-import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +22,15 @@ from retailsim.errors import UserError
 from retailsim.storage import atomic
 from retailsim.vocab import Vocabulary
 
-FORMAT = 2
+FORMAT = 3
 FIELDS = (
     "format", "config", "model", "optimizer", "vocabulary", "threads",
     "epoch", "step", "sums", "best_val_loss", "reports",
 )  # fmt: skip
 PARTIAL = re.compile(r"epoch_(\d+)_step_(\d+)\.pt")  # inside an epoch
 KEPT = 2  # checkpoints inside epochs
+DIGEST = 32  # bytes
+COMMENT_LENGTH = struct.Struct("<H")  # the last field of a ZIP archive's last record, in front of the comment
 
 
 def vocabulary_digest(vocabulary: Vocabulary) -> dict[str, Any]:
@@ -41,12 +42,18 @@ def vocabulary_digest(vocabulary: Vocabulary) -> dict[str, Any]:
 def save(path: Path, state: dict[str, Any]) -> None:
     """Write `state`, whose keys are FIELDS, to `path`."""
     assert set(state) == set(FIELDS), set(state) ^ set(FIELDS)
+    data = sealed(state)
+    with atomic(path) as temporary, open(temporary, "wb") as file:
+        file.write(data)
+
+
+def sealed(state: Any) -> bytes:
+    """`state` as torch.save writes it, with a digest of all of it as the archive's comment."""
     # Given a path, torch.save would write its name, here with the number of the process, into the file (C40); given a file,
     # it hides a full disk behind an error of its own.
     buffer = io.BytesIO()
     torch.save(_plain(state), buffer)
-    with atomic(path) as temporary, open(temporary, "wb") as file:
-        file.write(buffer.getbuffer())
+    return _seal(buffer.getvalue())
 
 
 def load(path: Path, vocabulary: Vocabulary) -> dict[str, Any]:
@@ -136,12 +143,18 @@ def _age(path: Path) -> int:
 
 
 def _is_whole(path: Path) -> bool:
-    """Whether the file is an archive all of whose parts have the checksums that they were written with.
+    """Whether every byte is the one that was written: the archive's comment is a digest of all before it.
 
-    torch.load reads a flipped bit in the weights as another weight.
+    torch.load reads a flipped bit in the weights, or in the archive's directory, as another weight.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
-            return archive.testzip() is None
-    except (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, RuntimeError, ValueError):
+        data = path.read_bytes()
+    except OSError:
         return False
+    body = data[: -DIGEST - COMMENT_LENGTH.size] + COMMENT_LENGTH.pack(0)  # as torch.save wrote it: without a comment
+    return len(data) > DIGEST and data == _seal(body)
+
+
+def _seal(body: bytes) -> bytes:
+    digest = hashlib.blake2b(body, digest_size=DIGEST).digest()
+    return body[: -COMMENT_LENGTH.size] + COMMENT_LENGTH.pack(DIGEST) + digest

@@ -50,6 +50,8 @@ def fit(
         UserError: a number became infinite or not a number; the batch lies in the folder.
     """
     fabric = run.fabric
+    if not config.model.history:
+        train, val = train.without_histories(), val.without_histories()
     training = prepare(config, tables, vocabulary, train, run, resumed)
     progress = training.progress
     if fabric.is_global_zero:
@@ -61,7 +63,13 @@ def fit(
                 phase = phase_at(epoch, config.train)
                 means = train_epoch(training, train, phase, wish, on_batch)
                 val_loss, val_accuracy = validate(
-                    training.forward, val, vocabulary.size, config.train.batch_size, fabric, wish.check_alone
+                    training.forward,
+                    val,
+                    vocabulary.size,
+                    config.train.batch_size,
+                    fabric,
+                    wish.check_alone,
+                    run.num_workers,
                 )
                 is_best = val_loss < progress.best_val_loss
                 report = EpochReport(
@@ -102,14 +110,21 @@ def train_epoch(
     for group in optimizer.param_groups:
         group["lr"] = phase.learning_rate
     training.forward.train()
-    masking = Masking(training.vocabulary.size, phase.mask_prob, setting.hide_trip_prob, epoch, setting.seed)
+    masking = Masking(
+        training.vocabulary.size,
+        phase.mask_prob,
+        setting.hide_trip_prob,
+        epoch,
+        setting.seed,
+        mask_token_share=setting.mask_token_share,
+    )
     rows = batch_rows(train.sizes, setting.batch_size, setting.seed, epoch)
     first, names = progress.step, ("total", *phase.weights)
     precise = torch.float32 if fabric.device.type == "mps" else torch.float64  # MPS has no float64
     carried = [progress.sums.get(name, 0.0) if fabric.is_global_zero else 0.0 for name in names]
     sums = torch.tensor(carried, dtype=precise, device=fabric.device)
     guard = Guard(optimizer.optimizer, fabric.device)
-    for step in load_steps(train, rows[first:], masking, run.share, run.num_workers):
+    for step in load_steps(train, rows[first:], masking, run.share, run.num_workers, fabric.device.type == "cuda"):
         losses = backward(training, step, phase)
         norm = fabric.clip_gradients(
             training.forward, optimizer, max_norm=setting.max_grad_norm, error_if_nonfinite=False

@@ -36,6 +36,8 @@ from retailsim.artifacts import (
     STORE_FEATURES,
     STORE_HISTORIES,
     STORE_PURCHASES,
+    SUCCESSOR_IDS,
+    SUCCESSOR_WEIGHTS,
     TRANSACTIONS,
     VOCABULARY,
 )
@@ -43,9 +45,9 @@ from retailsim.manifest import Manifest
 from retailsim.reading import load_calendar, load_vocabulary
 from retailsim.storage import connect
 from retailsim.tensor_preparation import t1_customer, t2_products, t4_prices, t5_store
-from retailsim.training.companion_weights import companion_weights
+from retailsim.training.companion_weights import companion_weights, customer_frequencies
 from retailsim.training.dataset import load_baskets
-from retailsim.training.purchases import purchase_arrays
+from retailsim.training.purchases import Purchases, purchase_arrays
 
 INPUTS = (
     TRANSACTIONS, CALENDAR, AFFINITY, MISSIONS, CUSTOMER_EMBEDDINGS, STORE_FEATURES, PRODUCT_EMBEDDINGS, PRICE_FEATURES, VOCABULARY, SCALERS,
@@ -54,7 +56,7 @@ INPUTS = (
 OUTPUTS = (
     CUSTOMER_CACHE, STORE_CACHE, PRODUCT_CACHE, PRICE_CACHE, LAST_PRICE_CACHE,
     CUSTOMER_HISTORIES, CUSTOMER_PURCHASES, STORE_HISTORIES, STORE_PURCHASES, CHAIN_POPULARITY,
-    COMPANION_IDS, COMPANION_WEIGHTS, INDEX_MAPPINGS,
+    COMPANION_IDS, COMPANION_WEIGHTS, SUCCESSOR_IDS, SUCCESSOR_WEIGHTS, INDEX_MAPPINGS,
 )  # fmt: skip
 
 
@@ -85,9 +87,15 @@ def prepare_tensor_cache(data_dir: Path = Path("data")) -> None:
     products = VOCABULARY.read(data_dir, engine)
     arrays |= purchase_arrays(TRANSACTIONS.read(data_dir, engine), customers, stores, products, calendar)
     train = load_baskets(data_dir, "train")
-    arrays[COMPANION_IDS], arrays[COMPANION_WEIGHTS] = companion_weights(
-        train.columns["sample"], train.starts, train.products, vocabulary.size
+    customers_before = Purchases(arrays[CUSTOMER_HISTORIES], arrays[CUSTOMER_PURCHASES])
+    frequencies = customer_frequencies(
+        customers_before, train.columns["customer_row"], train.columns["week"], vocabulary.size
     )
+    companions, successors = companion_weights(
+        train.columns["sample"], train.starts, train.products, frequencies, vocabulary.size
+    )
+    arrays |= {COMPANION_IDS: companions.ids, COMPANION_WEIGHTS: companions.weights}
+    arrays |= {SUCCESSOR_IDS: successors.ids, SUCCESSOR_WEIGHTS: successors.weights}
     for artifact, array in arrays.items():
         artifact.write(data_dir, array)
         size = f"{array.nbytes / 2**20:,.0f} MB"

@@ -36,6 +36,10 @@ class Step:
     pieces: list[Batch]
     totals: dict[str, float]  # part of the loss → how many the whole step averages it over
 
+    def pin_memory(self) -> "Step":
+        """The same step in memory from which a GPU copies while the host goes on."""
+        return Step([piece.pin_memory() for piece in self.pieces], self.totals)
+
 
 def batch_rows(sizes: np.ndarray, batch_size: int, seed: int, epoch: int) -> list[np.ndarray]:
     """Row numbers of each batch of a training epoch: shuffled, baskets of like size together, every basket once."""
@@ -90,9 +94,12 @@ class _Steps(Dataset):
 
 
 def load_steps(
-    samples: Samples, rows: list[np.ndarray], masking: Masking, share: Share, num_workers: int = 0
+    samples: Samples, rows: list[np.ndarray], masking: Masking, share: Share, num_workers: int = 0, pin: bool = False
 ) -> Iterator[Step]:
-    """Steps in the order of `rows`, made ahead by `num_workers` processes; the same whatever their number."""
+    """Steps in the order of `rows`, made ahead by `num_workers` processes; the same whatever their number.
+
+    `pin` keeps them in page-locked memory, for a GPU.
+    """
     own = torch.Generator()  # a loader without one draws from torch's global chance
     steps = _Steps(samples, rows, masking, share)
-    return iter(DataLoader(steps, batch_size=None, num_workers=num_workers, generator=own))
+    return iter(DataLoader(steps, batch_size=None, num_workers=num_workers, generator=own, pin_memory=pin))

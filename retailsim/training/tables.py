@@ -14,6 +14,8 @@ from retailsim.artifacts import (
     PRICE_CACHE,
     PRODUCT_CACHE,
     STORE_CACHE,
+    SUCCESSOR_IDS,
+    SUCCESSOR_WEIGHTS,
 )
 from retailsim.model.lookup import Tables
 from retailsim.reading import load_calendar
@@ -37,6 +39,8 @@ def load_tables(root: Path) -> Tables:
         popularity=tensor(CHAIN_POPULARITY),
         companions=tensor(COMPANION_IDS).long(),
         companion_weights=tensor(COMPANION_WEIGHTS),
+        successors=tensor(SUCCESSOR_IDS).long(),
+        successor_weights=tensor(SUCCESSOR_WEIGHTS),
         day=torch.from_numpy(day_table(load_calendar(root))),
         hour=torch.from_numpy(hour_table()),
         recency=torch.from_numpy(recency_table()),

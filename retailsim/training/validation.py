@@ -21,6 +21,7 @@ def validate(
     batch_size: int,
     fabric: Fabric,
     on_batch: Callable[[], None] = lambda: None,
+    num_workers: int = 0,
 ) -> tuple[float, float]:
     """Cross-entropy (nats) and accuracy (0–1) on the protocol's hidden products, T6 hidden.
 
@@ -33,7 +34,7 @@ def validate(
     rows = ordered_rows(val.lengths, batch_size)
     precise = torch.float32 if fabric.device.type == "mps" else torch.float64  # MPS has no float64
     sums = torch.zeros(4, dtype=precise, device=fabric.device)  # loss, hits, known, all
-    for batch in load_batches(val, rows[fabric.global_rank :: fabric.world_size], masking):
+    for batch in load_batches(val, rows[fabric.global_rank :: fabric.world_size], masking, num_workers):
         batch = batch.to(fabric.device)
         logits, is_known = forward(batch).product_logits.float(), batch.targets < vocab_size
         loss = focal_loss(logits, batch.targets.masked_fill(~is_known, IGNORED), gamma=0.0, total=1.0)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from retailsim.model.convolution import ShortConvolution, convolve
+from retailsim.model.convolution import ShortConvolution, _ShiftedConvolution, convolve, shifted
 
 
 @pytest.mark.parametrize("reach", [1, 2, 4])
@@ -16,6 +16,21 @@ def test_values_and_gradients_are_the_librarys(batch, length, reach):
     inputs = (x, convolution.weight, convolution.bias)
     ours, theirs = convolution(x), convolve(*inputs)
     torch.testing.assert_close(ours, theirs, rtol=0, atol=0)
+    for one, other in zip(
+        torch.autograd.grad(ours, inputs, gradient), torch.autograd.grad(theirs, inputs, gradient), strict=True
+    ):
+        torch.testing.assert_close(one, other, atol=1e-10, rtol=1e-10)
+
+
+@pytest.mark.parametrize("apply", [shifted, _ShiftedConvolution.apply])
+@pytest.mark.parametrize("length", [1, 2, 9])
+def test_the_sum_of_shifted_products_is_the_librarys(apply, length):
+    convolution = ShortConvolution(6, 4).double()
+    generator = torch.Generator().manual_seed(length)
+    x, gradient = (torch.randn(3, length, 6, generator=generator, dtype=torch.float64) for _ in range(2))
+    inputs = (x.requires_grad_(), convolution.weight, convolution.bias)
+    ours, theirs = apply(*inputs), convolve(*inputs)
+    torch.testing.assert_close(ours, theirs, atol=1e-12, rtol=1e-12)
     for one, other in zip(
         torch.autograd.grad(ours, inputs, gradient), torch.autograd.grad(theirs, inputs, gradient), strict=True
     ):

@@ -86,9 +86,11 @@ def test_training_sees_companions_of_the_other_fold_and_evaluation_their_mean(mo
     visible, chain = torch.tensor([[7, 9], [7, PAD]]), torch.full((2, VOCAB_SIZE), 0.01)
     dense = torch.zeros(2, VOCAB_SIZE, VOCAB_SIZE).scatter_(2, offer.companions, offer.companion_weights)
     sample = torch.tensor([4, 5])
-    trained = offer.train()._rise(visible, sample, chain)
+    shown = (visible != PAD).float()
+    parts = offer.companions, offer.companion_weights, visible, shown, sample, chain
+    trained = offer.train()._rise(*parts)
     assert torch.allclose(trained[0], dense[0, 7] + dense[0, 9]) and torch.allclose(trained[1], dense[1, 7])
-    assert torch.allclose(offer.eval()._rise(visible, sample, chain)[0], dense[:, [7, 9]].mean(0).sum(0), atol=1e-6)
+    assert torch.allclose(offer.eval()._rise(*parts)[0], dense[:, [7, 9]].mean(0).sum(0), atol=1e-6)
 
 
 def test_gradients_reach_every_weight_of_the_path(samples):

@@ -40,6 +40,7 @@ def basket(ids, paid, **changes):
     codes = torch.tensor([[1, 0, -1, 2]])
     rows |= {"trip": codes, "labels": codes, "hide_trip": torch.tensor([changes.get("hide_trip", False)])}
     places = {"places": torch.tensor([len(ids) - 1]), "targets": torch.tensor([TEA])}
+    places |= {"within": torch.tensor([0]), "slots": torch.tensor([[0]])}
     nothing = torch.zeros(0, dtype=torch.int64)
     pairs = {"anchors": nothing, "partners": nothing, "partner": nothing, "chance": torch.tensor([0])}
     past = {"bought": torch.zeros(1, 1, dtype=torch.int64), "habits": torch.zeros(1, 1, HABITS)}
