@@ -58,9 +58,11 @@ class Samples:
 
     def without_histories(self) -> "Samples":
         """The same baskets for a model that is not shown single earlier purchases: batches are made several times as fast."""
-        rows = (len(of.histories) for of in (self.histories.customers, self.histories.stores))
-        empty = (replace(NOTHING, histories=np.zeros((n, 2), np.int64)) for n in rows)
-        return replace(self, histories=PurchaseHistories(*empty, vocab_size=1))
+        customers, stores = (
+            replace(NOTHING, histories=np.zeros_like(of.histories))
+            for of in (self.histories.customers, self.histories.stores)
+        )
+        return replace(self, histories=PurchaseHistories(customers, stores, vocab_size=1))
 
     def select(self, keep: np.ndarray) -> "Samples":
         """The baskets where boolean `keep` [n] is true; their numbers (`sample`) stay."""
