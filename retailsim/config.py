@@ -1,4 +1,4 @@
-"""Every number that shapes model and training, as frozen dataclasses; presets tiny, small, full (SPEC C18, C26)."""
+"""Every number that shapes model and training, as frozen dataclasses; presets tiny, small, best, full (SPEC C18, C26)."""
 
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
@@ -128,6 +128,22 @@ PRESETS: dict[str, Config] = {
             history=True,
         ),
         _HISTORY_TRAINING,
+    ),
+    "best": Config(
+        "best",
+        ModelConfig(
+            width=256,
+            encoder_layers=2,
+            encoder_head_width=32,
+            state_size=16,
+            decoder_layers=1,
+            attention_heads=4,
+            feed_forward=512,
+            dropout=0.2,
+            history=True,
+            history_width=128,
+        ),
+        replace(_HISTORY_TRAINING, epochs=4, learning_rate=1e-3, weight_decay=0.05),
     ),
     "tiny": Config(
         "tiny",

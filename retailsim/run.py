@@ -25,7 +25,7 @@ FULL_EPOCHS = 20  # the document's; fewer leave one epoch each for warm-up and f
 def run(
     input: Path = Path("raw_data"),
     nrows: int | None = None,
-    preset: Literal["tiny", "small", "full"] = "full",
+    preset: Literal["tiny", "small", "best", "full"] = "full",
     epochs: int = FULL_EPOCHS,
     batch_size: int = 256,
     seed: int = 0,
@@ -38,7 +38,7 @@ def run(
     Args:
         input: the raw source: CSV or Parquet file, or folder of weekly files.
         nrows: about so many rows, as whole customers; left out: all.
-        preset: size of the model: tiny (seconds), small (laptop), full (the document's).
+        preset: size of the model: tiny (seconds), small (laptop), best (most accurate; a GPU helps), full (the document's).
         epochs: epochs in all; below 20, warm-up and fine-tuning take one each.
         batch_size: baskets per step.
         seed: seed of whatever is drawn.

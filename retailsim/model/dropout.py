@@ -26,7 +26,7 @@ class Dropout(nn.Module):
     """
 
     pool: Tensor
-    use: Tensor  # which use of dropout in the model this is; a tensor, so that compiled layers can share their code
+    use: Tensor  # which use of dropout in the model this is: a tensor, so that all layers compile to the same code
 
     def __init__(self, share: float, width: int) -> None:
         super().__init__()

@@ -119,14 +119,6 @@ class WorldModel(nn.Module):
         """See `ProductHead.set_prior`."""
         self.product_head.set_prior(log_prior)
 
-    def compile_layers(self) -> None:
-        """Let torch.compile fuse what each layer does, at its first use. Layers of a kind share one compiled program.
-
-        The layers alone: they hold nearly all the work, and a whole model takes minutes to compile.
-        """
-        for layer in (*self.encoder, *self.decoder):
-            layer.compile(dynamic=True)
-
     def _encode(self, x: Tensor, is_padding: Tensor, draws: Tensor | None, run: Callable[..., Tensor]) -> Tensor:
         for layer in self.encoder:
             x = run(layer, x, is_padding, draws)

@@ -36,7 +36,7 @@ def ablate(
     retrain: bool = False,
     synergy: bool = False,
     seeds: int = 3,
-    preset: Literal["tiny", "small", "full"] | None = None,
+    preset: Literal["tiny", "small", "best", "full"] | None = None,
     json: Path | None = None,
     seed: int = 0,
     batch_size: int = 256,

@@ -31,7 +31,6 @@ class Run:
     pieces: int = 1  # in which every process computes its part of a step
     checkpoint_every: int = 0  # steps between checkpoints inside an epoch; 0: none
     threads: int = 1
-    compile: bool = False  # whether the layers are compiled (torch.compile); rounding differs
 
     @property
     def share(self) -> Share:
@@ -90,8 +89,6 @@ def prepare(
     torch.manual_seed(config.train.seed)
     model = BasketModel(config.model, tables, vocabulary.size, run.gradient_checkpointing)
     model.set_product_prior(log_prior(train, vocabulary.size))
-    if run.compile:
-        model.world.compile_layers()
     groups = parameter_groups(model, config.train.weight_decay)
     optimizer = torch.optim.AdamW(groups, lr=config.train.learning_rate, fused=True)
     if resumed:

@@ -40,7 +40,7 @@ def train(
     mask_prob: float | None = None,
     max_grad_norm: float | None = None,
     seed: int | None = None,
-    preset: Literal["tiny", "small", "full"] = "full",
+    preset: Literal["tiny", "small", "best", "full"] = "full",
     resume: Path | None = None,
     gradient_checkpointing: bool = False,
     checkpoint_every: int = 0,
@@ -63,7 +63,7 @@ def train(
         mask_prob: share 0–1 of a basket's products that is hidden (0.15).
         max_grad_norm: largest norm of the gradient; longer ones are shortened (1.0).
         seed: seed of weights, masks, order and dropout (0).
-        preset: size of the model: tiny (seconds), small (laptop), full (the document's).
+        preset: size of the model: tiny (seconds), small (laptop), best (most accurate; a GPU helps), full (the document's).
         resume: go on from this checkpoint, or from the newest whole one of a folder, with its configuration; auto: the newest of --checkpoint-dir, and anew where it holds none.
         gradient_checkpointing: recompute activations in the backward pass: less memory, more time.
         checkpoint_every: steps between checkpoints inside an epoch; 0 saves at its end only.

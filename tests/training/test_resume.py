@@ -103,7 +103,7 @@ def test_a_torn_checkpoint_stands_for_the_one_before(whole, tmp_path):  # C29
 
 def test_a_foreign_checkpoint_is_passed_over_in_a_folder_and_refused_by_name(whole, tmp_path):
     shutil.copy2(whole[1] / "epoch_1.pt", tmp_path)
-    torch.save({"weights": torch.ones(3)}, tmp_path / "epoch_7.pt")
+    (tmp_path / "epoch_7.pt").write_bytes(checkpoint.sealed({"weights": torch.ones(3)}))
     state, path, (refusal,) = checkpoint.find(tmp_path, small_vocabulary())
     assert path.name == "epoch_1.pt" and f"{tmp_path / 'epoch_7.pt'} is no checkpoint" in refusal
     with pytest.raises(UserError, match="epoch_7.pt is no checkpoint"):
