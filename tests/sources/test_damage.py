@@ -23,7 +23,7 @@ from retailsim.artifacts import CALENDAR, QUARANTINE, TRANSACTIONS
 from retailsim.data_pipeline.run_pipeline import prepare_transactions
 from retailsim.errors import UserError
 from retailsim.sources import faults
-from retailsim.sources.read import read_transactions, source_files
+from retailsim.sources.read import NO_NULL, read_transactions, source_files
 from retailsim.sources.schema import PUBLISHED as SCHEMA
 from retailsim.sources.stored import stored_rows
 from retailsim.sources.validate import judge
@@ -190,7 +190,8 @@ def rows_and_values_agree(path: Path, aside: list[dict], used: int) -> None:
     at = {name.strip().casefold(): i for i, name in enumerate(header)}
     for fault in aside:
         if fault["column"] != "the row":
-            assert rows[fault["row"] - 1][at[fault["column"].casefold()]].strip() == (fault["value"] or ""), fault
+            stored = rows[fault["row"] - 1][at[fault["column"].casefold()]].strip()
+            assert ("" if stored == NO_NULL else stored) == (fault["value"] or ""), fault
         else:
             assert len(rows[fault["row"] - 1]) != len(header), fault
 
