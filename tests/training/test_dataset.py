@@ -68,6 +68,30 @@ def test_a_batch_holds_the_baskets_and_nothing_else(samples, masking):  # C12
         assert any(targets)
 
 
+def test_every_hidden_place_shows_the_mask_token_where_its_share_is_one(samples):  # C25
+    rows = np.arange(len(samples))
+    batch, usual = (make_batch(samples, rows, replace(TRAINING, mask_token_share=share)) for share in (1.0, 0.8))
+    assert (batch.ids.flatten()[batch.places] == MASK).all() and torch.equal(batch.places, usual.places)
+    assert (usual.ids.flatten()[usual.places] != MASK).any()
+
+
+def test_hidden_places_are_found_again_by_basket(samples):
+    batch = make_batch(samples, np.arange(40), TRAINING)
+    basket = batch.places // batch.ids.shape[1]
+    is_place = batch.slots < len(batch.places)
+    assert torch.equal(batch.slots[is_place], torch.arange(len(batch.places)))
+    assert torch.equal(is_place.nonzero()[:, 0], basket) and torch.equal(is_place.nonzero()[:, 1], batch.within)
+
+
+def test_without_histories_a_batch_is_the_same_but_for_them(samples):
+    rows = np.arange(50)
+    whole, light = make_batch(samples, rows, TRAINING), make_batch(samples.without_histories(), rows, TRAINING)
+    changed = {
+        f.name for f in fields(whole) if not torch.equal(*(getattr(b, f.name).nan_to_num() for b in (whole, light)))
+    }
+    assert changed == {"bought", "habits", "store_counts"} and (light.bought == PAD).all()
+
+
 def test_context_columns(samples):
     batch = make_batch(samples, np.arange(50), replace(TRAINING, hide_trip_prob=0.0))
     for field, column in {
