@@ -30,6 +30,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "ablate": ("training.ablate", "measure what each of the six tensors is worth"),
     "report": ("report.report", "one HTML page about a trained model: quality, products, prices, a customer's story"),
     "predict": ("predict.predict", "which products go into a basket next: one request, or a file of them"),
+    "serve": ("predict.serve", "the same over HTTP, with an OpenAPI page (extra `serve`)"),
     "audit": ("training.audit", "show on your own receipts and your own model that nothing leaks"),
 }
 # verb → reads, writes, how long it takes: measured on 1.8 million receipt rows, 2 cores, no GPU (benchmarks/README.md)
@@ -42,7 +43,7 @@ COSTS: dict[str, tuple[str, str, str]] = {
     "run-feature-engineering": ("data/processed/", "data/features/", "52 s"),
     "run-tensor-preparation": ("data/processed/, data/features/", "data/tensors/", "7 s"),
     "prepare-samples": ("data/processed/, data/features/, data/tensors/", "data/training/", "4 s"),
-    "prepare-tensor-cache": ("data/processed/, data/features/, data/tensors/", "data/training/cache/", "5 s"),
+    "prepare-tensor-cache": ("data/processed/, data/features/, data/tensors/", "data/training/cache/", "2 minutes"),
     "validate-data": ("raw_data/, data/, checkpoints/", "nothing", "seconds"),
     "train": ("data/training/, data/tensors/", "checkpoints/", "6 minutes an epoch (small preset)"),
     "baselines": ("data/processed/, data/training/", "data/evaluation/", "a quarter of an hour, once"),
@@ -50,6 +51,7 @@ COSTS: dict[str, tuple[str, str, str]] = {
     "ablate": ("checkpoints/, data/", "--json", "minutes; hours with --retrain"),
     "report": ("checkpoints/, data/", "report.html", "half a minute"),
     "predict": ("checkpoints/, data/", "--output", "seconds to load, then hundredths of a second per request"),
+    "serve": ("checkpoints/, data/", "nothing", "seconds to load, then runs until it is stopped"),
     "audit": ("the receipts, data/, a checkpoint", "nothing", "minutes: a sample goes the road again four times"),
 }
 EXAMPLE = """\

@@ -64,6 +64,7 @@ PROMISED = {
     "ablate": "--split --retrain --synergy --seeds --preset --json --seed --data-dir --checkpoint-dir",
     "report": "--output --evaluation --customer --catalogue --data-dir",
     "predict": "--customer --store --when --trip --basket --price --segment --top --json --requests --output --data-dir",
+    "serve": "--host --port --catalogue --device --data-dir",
     "audit": "--checkpoint --input --nrows --data-dir --seed --json",
 }
 
@@ -115,7 +116,9 @@ def test_the_documents_command_is_accepted_with_its_flags(line, monkeypatch):  #
 def test_every_command_takes_a_data_dir(verb, monkeypatch):  # C27
     module, _ = cli.VERBS[verb]
     flag, name = ("--output", "output") if verb in ("make-data", "inspect") else ("--data-dir", "data_dir")
-    first = {"inspect": ["till.csv"]} | dict.fromkeys(("evaluate", "predict", "ablate", "report"), ["best_model.pt"])
+    first = {"inspect": ["till.csv"]} | dict.fromkeys(
+        ("evaluate", "predict", "serve", "ablate", "report"), ["best_model.pt"]
+    )
     assert parsed(module, [*first.get(verb, []), flag, "elsewhere"], monkeypatch)[name] == Path("elsewhere")
 
 

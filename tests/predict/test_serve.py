@@ -1,0 +1,119 @@
+"""C36 over HTTP: the service gives the predictor's own answers, and one structured sentence for what it refuses."""
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
+
+import httpx2
+import pytest
+import uvicorn
+from starlette.testclient import TestClient
+
+from retailsim.predict import Request
+from retailsim.predict.serve import model_card
+from retailsim.predict.service import Limits, make_app
+
+
+@pytest.fixture(scope="module")
+def service(predictor, trained):
+    return make_app(predictor, model_card(predictor, trained / "best_model.pt"), Limits(body=20_000, batch=3))
+
+
+@pytest.fixture
+def client(service):
+    with TestClient(service) as client:
+        yield client
+
+
+@pytest.fixture
+def ask(predictor):
+    """Somebody's basket in the last week of the data."""
+    monday = predictor.calendar.first_monday + timedelta(weeks=predictor.calendar.last_week - 1)
+    return {"when": f"{monday.isoformat()}T10:00:00", "basket": [predictor.vocabulary.ids[5]]}
+
+
+def own(predictor, ask, top):
+    return predictor.predict(Request(datetime.fromisoformat(ask["when"]), basket=tuple(ask["basket"])), top)
+
+
+def same(answer, found):
+    assert [s["product"] for s in answer["suggestions"]] == [s.product for s in found.suggestions]
+    assert [s["probability"] for s in answer["suggestions"]] == pytest.approx(
+        [s.probability for s in found.suggestions]
+    )
+    assert answer["week"] == found.week and answer["measure"] == found.measure and answer["notes"] == list(found.notes)
+
+
+def test_answers_are_the_predictors(client, predictor, ask):
+    found = own(predictor, ask, 5)
+    same(client.post("/predict", json={"request": ask, "top": 5}).json(), found)
+    answers = client.post("/predict/batch", json={"requests": [ask, ask], "top": 5}).json()
+    assert len(answers) == 2
+    for answer in answers:
+        same(answer, found)
+
+
+def test_it_says_what_it_serves(client, predictor):
+    assert client.get("/health").json() == {"status": "alive"} and client.get("/ready").json() == {"status": "ready"}
+    card = client.get("/model").json()
+    assert card["parameters"] == predictor.parameter_count and card["measure"] == "score"
+    assert {"/predict", "/predict/batch", "/model", "/health", "/ready"} == client.get("/openapi.json").json()[
+        "paths"
+    ].keys()
+
+
+@pytest.mark.parametrize(
+    "change, status, code, field, message",
+    [
+        ({"when": "soon"}, 422, "invalid", "request.when", "datetime"),
+        ({"path": "../../x"}, 422, "invalid", "request.path", "not permitted"),
+        ({"store": "x" * 201}, 422, "invalid", "request.store", "200"),
+        ({"customer": "nobody"}, 422, "refused", None, "nobody"),
+        ({"basket": ["; DROP TABLE"]}, 422, "refused", None, "unknown product"),
+        ({"trip": {"mission_type": "Picnic"}}, 422, "refused", None, "Picnic"),
+        ({"when": "2008-03-15T10:00:00+02:00"}, 422, "refused", None, "time zone"),
+        ({"lifestage": "x" * 30_000}, 413, "too_large", None, "20,000 bytes"),
+    ],
+)
+def test_what_is_refused_is_said_in_a_sentence(client, ask, change, status, code, field, message):
+    reply = client.post("/predict", json={"request": ask | change})
+    problem = reply.json()
+    assert (reply.status_code, problem["code"], problem["field"]) == (status, code, field)
+    assert message in problem["message"] and "\n" not in problem["message"]
+
+
+def test_a_batch_has_a_limit(client, ask):
+    reply = client.post("/predict/batch", json={"requests": [ask] * 4})
+    assert reply.status_code == 422 and "at most 3" in reply.json()["message"]
+
+
+def test_a_body_of_unknown_length_is_refused(client):
+    reply = client.post("/predict", content=iter([b"{}"]), headers={"content-type": "application/json"})
+    assert reply.status_code == 413
+
+
+def test_an_answer_that_takes_too_long_is_given_up(predictor, trained, ask, monkeypatch):
+    app = make_app(predictor, model_card(predictor, trained / "best_model.pt"), Limits(seconds=0.05))
+    monkeypatch.setattr(type(predictor), "predict", lambda *arguments: time.sleep(0.5))
+    with TestClient(app) as client:
+        reply = client.post("/predict", json={"request": ask})
+    assert reply.status_code == 503 and reply.json()["code"] == "busy"
+
+
+def test_many_callers_of_a_real_server_get_the_right_answers(service, predictor, ask):
+    """Eight at once over a socket."""
+    server = uvicorn.Server(uvicorn.Config(service, port=0, log_level="error"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        while not server.started:
+            time.sleep(0.01)
+        port = server.servers[0].sockets[0].getsockname()[1]
+        with httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as http, ThreadPoolExecutor(8) as pool:
+            replies = list(pool.map(lambda top: http.post("/predict", json={"request": ask, "top": top}), range(1, 17)))
+    finally:
+        server.should_exit = True
+        thread.join()
+    for top, reply in enumerate(replies, start=1):
+        same(reply.json(), own(predictor, ask, top))
