@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy.sparse import csr_array
+from threadpoolctl import threadpool_limits
 
 from retailsim.evaluation.ease_histories import last_columns_of_inverse
 from retailsim.training.purchases import Purchases
@@ -48,7 +49,10 @@ def companion_weights(
     ones = np.ones(len(products), dtype=np.float32)
     baskets = csr_array((ones, products, starts), shape=(len(sample), vocab_size))
     others = [np.flatnonzero(sample % FOLDS != fold) for fold in range(FOLDS)]
-    solved = [_solve(_gram(baskets[rows], frequencies[rows]), vocab_size) for rows in others]
+    with threadpool_limits(
+        1, user_api="blas"
+    ):  # sums over threads are rounded differently when their number changes (C40)
+        solved = [_solve(_gram(baskets[rows], frequencies[rows]), vocab_size) for rows in others]
     companions, successors = zip(*solved, strict=True)
     return _strongest(companions), _strongest(successors)
 

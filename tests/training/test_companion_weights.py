@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.sparse import csr_array
+from threadpoolctl import threadpool_limits
 
 from retailsim.model.history import frequency
 from retailsim.training import companion_weights as module
@@ -67,6 +68,17 @@ def test_each_fold_is_fitted_on_the_other_ones_baskets(baskets, histories):
     changed[:, 0] = False
     again = fitted(changed, histories)
     assert np.array_equal(again[:, 0], dense[:, 0]) and not np.allclose(again[:, 1], dense[:, 1])
+
+
+def test_the_same_bytes_with_one_thread_and_with_two():  # C40
+    rng = np.random.default_rng(0)
+    shown = rng.random((2000, 400)) < 0.05
+    often = np.where(rng.random(shown.shape) < 0.1, rng.random(shown.shape), 0).astype(np.float32)
+    results = []
+    for threads in (1, 2):
+        with threadpool_limits(threads, user_api="blas"):
+            results.append(fitted(shown, often))
+    assert np.array_equal(*results)
 
 
 def test_what_goes_with_basket_and_history_is_found(baskets, histories):
