@@ -16,6 +16,8 @@ def choose_device(device: str) -> torch.device:
         device = next(name for name, is_there in available.items() if is_there)
     if not available[device]:
         raise UserError(f"--device {device}: there is none here; take --device auto")
+    if device == "cuda":  # cuDNN's attention plans every new shape anew, and batches have many: 0.1 s each on an H100
+        torch.backends.cuda.enable_cudnn_sdp(False)
     return torch.device(device)
 
 
@@ -42,8 +44,6 @@ def make_fabric(device: str, precision: str = "auto") -> Fabric:
     kind = choose_device(device)
     processes, here = (int(os.environ.get(name, "1")) for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"))
     chosen = choose_precision(precision, kind)
-    if kind.type == "cuda":  # its attention plans every new shape anew, and batches have many: 0.1 s each on an H100
-        torch.backends.cuda.enable_cudnn_sdp(False)
     if processes == 1:
         return Fabric(accelerator=kind.type, devices=1, precision=chosen)
     if kind.type == "mps":
