@@ -119,7 +119,7 @@ PRODUCT_GRAPH = Table(
 AFFINITY = Table(
     "processed/customer_store_affinity.parquet",
     PIPELINE,
-    "one row per customer and week in which the customer shops",
+    "one row per customer and week in which the customer shops, and one as of the week after the data",
     {
         "customer_id": CUSTOMER,
         "week": AS_OF,
@@ -139,7 +139,7 @@ AFFINITY = Table(
 MISSIONS = Table(
     "processed/customer_mission_patterns.parquet",
     PIPELINE,
-    "one row per customer and week in which the customer shops",
+    "one row per customer and week in which the customer shops, and one as of the week after the data",
     {
         "customer_id": CUSTOMER,
         "week": AS_OF,
@@ -251,7 +251,7 @@ STORE_NUMBERS = {
 CUSTOMER_EMBEDDINGS = Table(
     "features/customer_embeddings.parquet",
     FEATURES,
-    "one row per customer and week in which the customer shops",
+    "one row per customer and week in which the customer shops, and one as of the week after the data",
     {
         "row": ("int64", "1 … n in the order of customer and week; row 0 of T1 is the unknown customer"),
         "customer_id": CUSTOMER,
@@ -268,7 +268,7 @@ CUSTOMER_EMBEDDINGS = Table(
 STORE_FEATURES = Table(
     "features/store_features.parquet",
     FEATURES,
-    "one row per store and week with a sale",
+    "one row per store and week with a sale, and one as of the week after the data",
     {
         "row": ("int64", "1 … n in the order of store and week; row 0 of T5 is the unknown store"),
         "store_id": STORE,

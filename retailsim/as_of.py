@@ -45,6 +45,24 @@ def as_of_sums(
     return grown.select(*entity, "week", **sums)
 
 
+def with_coming_week(weekly: ir.Table, entity: str, transactions: ir.Table) -> ir.Table:
+    """`weekly` and one row of zeros more per entity: what is known of it as of the week after the last one.
+
+    Args:
+        weekly: one row per entity and week; other columns are numbers, or text, which the new rows lack.
+        entity: key column.
+        transactions: whose last week is the last one.
+    """
+    coming = transactions.agg(week=(transactions.week.max() + 1).cast(weekly.schema()["week"]))
+    asked = weekly.select(entity).distinct().cross_join(coming)
+    empty = {
+        name: ibis.null(dtype) if dtype.is_string() else ibis.literal(0, dtype)
+        for name, dtype in weekly.schema().items()
+        if name not in (entity, "week")
+    }
+    return weekly.union(asked.mutate(**empty).select(*weekly.columns))
+
+
 def _whole(x: ir.FloatingValue) -> ir.FloatingValue:
     """The nearest whole number (towards zero for negative halves), as a float: engines round to integers, which overflow."""
     return (x + 0.5) - (x + 0.5) % 1

@@ -1,14 +1,14 @@
 """What kinds of trips a customer makes (SPEC C7, stage 4).
 
 Reads `artifacts.TRANSACTIONS`, gives `artifacts.MISSIONS`: one row per identified customer and week in which the
-customer shops, with the distribution of the earlier trips over each label of `labels.TRIP_LABELS`. Trips whose label
+customer shops, and one as of the week after the data, with the distribution of the earlier trips over each label of `labels.TRIP_LABELS`. Trips whose label
 is not known count in `trips` and in no share of that label.
 """
 
 import ibis.expr.types as ir
 
 from retailsim.artifacts import MISSIONS
-from retailsim.as_of import as_of_sums
+from retailsim.as_of import as_of_sums, with_coming_week
 from retailsim.labels import TRIP_LABELS
 
 
@@ -32,6 +32,7 @@ def measure_missions(transactions: ir.Table) -> ir.Table:
         trips=trips.count(),
         **{column: (trips[label] == name).sum().fill_null(0) for column, (label, name) in classes.items()},
     )
+    weekly = with_coming_week(weekly, "customer_id", transactions)
     before = as_of_sums(weekly, ["customer_id"], ["trips", *classes])
     labelled = {label: sum(before[share_column(label, name)] for name in names) for label, names in TRIP_LABELS.items()}
     shares = {column: before[column] / labelled[label].nullif(0) for column, (label, _) in classes.items()}

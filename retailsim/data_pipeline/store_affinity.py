@@ -1,7 +1,7 @@
 """Which stores a customer goes to, and how faithfully (SPEC C7, stage 3).
 
 Reads `artifacts.TRANSACTIONS`, gives `artifacts.AFFINITY`: one row per identified customer and week in which the
-customer shops, made of the trips of earlier weeks. A trip is a basket; anonymous baskets belong to nobody. A source
+customer shops, and one as of the week after the data, made of the trips of earlier weeks. A trip is a basket; anonymous baskets belong to nobody. A source
 without stores leaves all but the number of trips unknown.
 """
 
@@ -9,7 +9,7 @@ import ibis
 import ibis.expr.types as ir
 
 from retailsim.artifacts import AFFINITY
-from retailsim.as_of import as_of_sums
+from retailsim.as_of import as_of_sums, with_coming_week
 
 SHARES = "array<struct<store_id: string, share: float64>>"
 
@@ -17,9 +17,9 @@ SHARES = "array<struct<store_id: string, share: float64>>"
 def measure_affinity(transactions: ir.Table) -> ir.Table:
     """AFFINITY from TRANSACTIONS."""
     trips = trips_of(transactions)
-    rows = (
-        switching(trips).left_join(store_shares(trips), ["customer_id", "week"]).drop("customer_id_right", "week_right")
-    )
+    weekly = switching(trips, transactions)
+    shares = store_shares(trips, weekly.select("customer_id", "week"))
+    rows = weekly.left_join(shares, ["customer_id", "week"]).drop("customer_id_right", "week_right")
     rows = rows.mutate(
         n_stores=ibis.ifelse(rows.trips > 0, rows.n_stores, ibis.coalesce(rows.n_stores, 0)),
         store_shares=rows.store_shares.fill_null(ibis.literal([], type=SHARES)),
@@ -43,11 +43,12 @@ def trips_of(transactions: ir.Table) -> ir.Table:
     )
 
 
-def switching(trips: ir.Table) -> ir.Table:
-    """One row per customer and week: `trips` and `switching_rate` before it; null under two trips."""
+def switching(trips: ir.Table, transactions: ir.Table) -> ir.Table:
+    """One row per customer and week, the one after the data too: `trips` and `switching_rate` before it; null under two trips."""
     weekly = trips.group_by("customer_id", "week").agg(
         trips=trips.count(), follows=trips.follows.sum(), switched=trips.switched.sum()
     )
+    weekly = with_coming_week(weekly, "customer_id", transactions)
     before = as_of_sums(weekly, ["customer_id"], ["trips", "follows", "switched"])
     return before.select(
         "customer_id",
@@ -57,12 +58,11 @@ def switching(trips: ir.Table) -> ir.Table:
     )
 
 
-def store_shares(trips: ir.Table) -> ir.Table:
-    """One row per customer and week with earlier trips: their distribution over stores.
+def store_shares(trips: ir.Table, weeks: ir.Table) -> ir.Table:
+    """One row per customer and week of `weeks` with earlier trips: their distribution over stores.
 
     Ties for the primary store go to the lower store id.
     """
-    weeks = trips.select("customer_id", "week").distinct()
     trips = trips.filter(trips.store_id.notnull())
     stores = trips.select("customer_id", "store_id").distinct()
     seen = trips.group_by("customer_id", "store_id", "week").agg(visits=trips.count())

@@ -1,7 +1,7 @@
 """What is known of each customer before each week in which the customer shops (SPEC C8.4; document: "T1").
 
 Reads transactions and pseudo-brands, gives `artifacts.CUSTOMER_EMBEDDINGS`. One row per identified customer and week
-with a trip, made of weeks ≤ week − 1. Fitted on the training weeks: the directions of purchases and which product
+with a trip, and one as of the week after the data, made of weeks ≤ week − 1. Fitted on the training weeks: the directions of purchases and which product
 groups are largest.
 
 Rates are decayed with a half-life of 8 weeks and lean on the customer's segment, price segment × life stage, by
@@ -14,7 +14,7 @@ import ibis.expr.types as ir
 import pyarrow as pa
 
 from retailsim.artifacts import CUSTOMER_NUMBERS, DIRECTIONS, GROUPS, PRICE_TIERS, SEASONS
-from retailsim.as_of import as_of_sums
+from retailsim.as_of import as_of_sums, with_coming_week
 from retailsim.feature_engineering.histories import last_known, leaning_rates
 from retailsim.feature_engineering.product_projection import fit_projection, weekly_purchases
 from retailsim.weeks import Calendar
@@ -91,7 +91,9 @@ def customer_histories(transactions: ir.Table, brands: ir.Table, loadings: pa.Ta
 
 
 def weekly_trips(transactions: ir.Table, brands: ir.Table, loadings: pa.Table, groups: list[str]) -> ir.Table:
-    """What each customer did in each week: one row per customer and week with a trip, whole numbers but the directions.
+    """What each customer did in each week: one row per customer and week with a trip, and zeros for the week after the data.
+
+    All are whole numbers but the directions.
 
     Returns:
         customer_id, week, price_segment and lifestage (as known then, or "unknown"), trips, active (1), pence,
@@ -107,7 +109,7 @@ def weekly_trips(transactions: ir.Table, brands: ir.Table, loadings: pa.Table, g
     bought = weekly_purchases(tiered, "customer_id", loadings, marks)
     absent = {name: ibis.literal(0, "int64") for name in GROUP_COLUMNS[len(groups) :]}
     trips = weekly_baskets(known).inner_join(bought.mutate(**absent), ["customer_id", "week"])
-    return last_known(trips, "customer_id", SEGMENT)
+    return last_known(with_coming_week(trips, "customer_id", transactions), "customer_id", SEGMENT)
 
 
 def weekly_baskets(known: ir.Table) -> ir.Table:

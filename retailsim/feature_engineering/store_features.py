@@ -1,7 +1,7 @@
 """What is known of each store before each week with a sale (SPEC C8.5; document: "T5").
 
-Reads transactions, gives `artifacts.STORE_FEATURES`. One row per store and week with a sale, made of weeks ≤ week − 1;
-none where the source has no stores.
+Reads transactions, gives `artifacts.STORE_FEATURES`. One row per store and week with a sale, and one as of
+the week after the data, made of weeks ≤ week − 1; none where the source has no stores.
 Fitted on the training weeks: the directions of the stores' sales and which segments are told apart. Anonymous trips
 count like others.
 
@@ -16,7 +16,7 @@ import ibis.expr.types as ir
 import pyarrow as pa
 
 from retailsim.artifacts import STORE_DIRECTIONS, STORE_NUMBERS, STORE_SHARES
-from retailsim.as_of import as_of_sums
+from retailsim.as_of import as_of_sums, with_coming_week
 from retailsim.feature_engineering.histories import last_known, leaning_rates
 from retailsim.feature_engineering.product_projection import fit_projection, weekly_purchases
 from retailsim.labels import TRIP_LABELS
@@ -65,7 +65,8 @@ def store_histories(transactions: ir.Table, loadings: pa.Table, classes: Mapping
     """`artifacts.STORE_FEATURES` from what was fitted: `loadings` of the directions and `classes` by segment column."""
     places = loadings.column_names[1:]
     sold = weekly_purchases(transactions, "store_id", loadings, {})
-    weekly = last_known(weekly_baskets(transactions, classes).inner_join(sold, ["store_id", "week"]), "store_id", KIND)
+    weekly = weekly_baskets(transactions, classes).inner_join(sold, ["store_id", "week"])
+    weekly = last_known(with_coming_week(weekly, "store_id", transactions), "store_id", KIND)
     segments = {array: [f"{label}_{i}" for i in range(CLASSES + 1)] for array, label in SEGMENTS.items()}
     of_known = {name for names in PER_EVENT.values() for name in names}
     rated = leaning_rates(

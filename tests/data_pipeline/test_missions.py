@@ -31,7 +31,7 @@ def ann(receipts):
 
 
 def test_shares_are_those_of_the_earlier_trips_with_a_known_label(ann):  # C7
-    first, third, fourth = measured(ann)
+    first, third, fourth, coming = measured(ann)
     nothing = {name: None for name in MISSIONS.columns}
     assert first == {**nothing, "customer_id": "ann", "week": 1, "trips": 0}
     known = {name: 0.0 for name in MISSIONS.columns}
@@ -48,6 +48,19 @@ def test_shares_are_those_of_the_earlier_trips_with_a_known_label(ann):  # C7
     assert fourth == {
         **known, **shares, "customer_id": "ann", "week": 4, "trips": 3, "basket_size_s": 2 / 3, "basket_size_l": 1 / 3,
     }  # fmt: skip
+    assert (coming["week"], coming["trips"], coming["basket_size_s"]) == (5, 4, 0.5)  # after the data
+
+
+def test_the_row_after_the_data_is_that_of_a_trip_then(receipts, busy_rows):
+    """Whoever shops in the week after the data gets the row that stood there before."""
+    last = max(row["week"] for row in busy_rows)
+    trip = {**next(row for row in busy_rows if row["customer_id"]), "week": last + 1, "basket_id": "new"}
+    coming, shopped = measured(receipts(busy_rows)), measured(receipts([*busy_rows, trip]))
+    customers = {row["customer_id"] for row in busy_rows if row["customer_id"]}
+    assert {row["customer_id"] for row in coming if row["week"] == last + 1} == customers
+    key = (trip["customer_id"], last + 1)
+    (one,), (other,) = ([row for row in rows if (row["customer_id"], row["week"]) == key] for rows in (coming, shopped))
+    assert one == other
 
 
 def test_the_columns_are_those_of_the_artifact(ann):

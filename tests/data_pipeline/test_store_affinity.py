@@ -45,12 +45,17 @@ def test_affinity_is_that_of_the_earlier_trips(ann):  # C7
             "concentration": 5 / 9, "n_stores": 2, "switching_rate": 0.5, "loyalty": 1 / 3,
             "store_shares": [{"store_id": "s1", "share": 2 / 3}, {"store_id": "s2", "share": 1 / 3}],
         },
+        {   # the week after the data: s2 s1 s1 s2
+            "customer_id": "ann", "week": 5, "trips": 4, "primary_store": "s1", "primary_share": 0.5,
+            "concentration": 0.5, "n_stores": 2, "switching_rate": 2 / 3, "loyalty": pytest.approx(1 / 6),
+            "store_shares": [{"store_id": "s1", "share": 0.5}, {"store_id": "s2", "share": 0.5}],
+        },
     ]  # fmt: skip
 
 
 def test_one_trip_tells_no_switching_but_full_loyalty(receipts):
     rows = [{"customer_id": "bob", "basket_id": f"b{week}", "week": week} for week in (1, 5)]
-    last = measured(receipts(rows))[-1]
+    last = measured(receipts(rows))[1]
     assert (last["trips"], last["switching_rate"], last["loyalty"], last["concentration"]) == (1, None, 1.0, 1.0)
 
 
@@ -58,7 +63,9 @@ def test_shares_add_up_and_the_columns_are_those_of_the_artifact(receipts, busy_
     table = measure_affinity(receipts(busy_rows))
     assert table.schema() == AFFINITY.schema
     rows = measured(receipts(busy_rows))
-    assert len(rows) == len({(row["customer_id"], row["week"]) for row in busy_rows if row["customer_id"]})
+    known = [row for row in busy_rows if row["customer_id"]]
+    of_weeks = len({(row["customer_id"], row["week"]) for row in known})
+    assert len(rows) == of_weeks + len({row["customer_id"] for row in known})  # and the week after the data
     for row in rows:
         shares = [store["share"] for store in row["store_shares"]]
         assert len(shares) == row["n_stores"]
@@ -101,5 +108,5 @@ def test_without_stores_nothing_is_known_but_the_trips(receipts):  # C2
     }
     assert found == [
         {"customer_id": "c1", "week": week, "trips": trips, "n_stores": n, **unknown, "store_shares": []}
-        for week, trips, n in ((1, 0, 0), (2, 1, None), (4, 2, None))
+        for week, trips, n in ((1, 0, 0), (2, 1, None), (4, 2, None), (5, 3, None))
     ]

@@ -67,9 +67,11 @@ def test_one_row_per_customer_and_week_numbered_from_1():
     found = described(receipts([*TWO_TRIPS, ("b0", "c0", None, 9, 1, 9, ["P1"]), ("b5", "c1", "AZ", 4, 2, 9, ["P1"])]))
     assert [(*key, row["row"]) for key, row in found.items()] == [
         ("c0", 9, 1),
-        ("c1", 1, 2),
-        ("c1", 2, 3),
-        ("c1", 4, 4),
+        ("c0", 10, 2),  # the week after the data
+        ("c1", 1, 3),
+        ("c1", 2, 4),
+        ("c1", 4, 5),
+        ("c1", 10, 6),
     ]
     assert found["c0", 9]["price_segment"] is None and found["c1", 1]["price_segment"] == "AZ"
 
@@ -168,6 +170,17 @@ def test_nothing_of_this_week_or_later_reaches_a_row(change):  # C19
     first, second = (t.filter(pa.compute.less_equal(t["week"], week)).select(columns) for t in (first, second))
     assert len(first) > 200
     assert first.equals(second)
+
+
+def test_the_row_after_the_data_is_that_of_a_trip_then():
+    """Whoever shops in the week after the data gets the row that stood there before."""
+    found, shopped = (
+        described(receipts(TWO_TRIPS)),
+        described(receipts([*TWO_TRIPS, ("b5", "c1", "BG", 5, 1, 9, ["P2"])])),
+    )
+    assert found["c1", 5] == shopped["c1", 5]
+    assert (found["c1", 5]["trips"], found["c1", 5]["weeks_since_last"]) == (3, 1)
+    assert found["c1", 5]["price_segment"] == "AZ"  # as last known
 
 
 def test_fitting_sees_the_training_weeks_only():

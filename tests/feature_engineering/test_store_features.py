@@ -59,7 +59,7 @@ ONE_STORE = [
 
 def test_numbers_of_a_store_alone_in_the_chain():
     found = described(ONE_STORE)
-    assert [(*key, row["row"]) for key, row in found.items()] == [("S1", 1, 1), ("S1", 2, 2), ("S1", 3, 3)]
+    assert [(*key, row["row"]) for key, row in found.items()] == [("S1", week, week) for week in (1, 2, 3, 4)]
     older, newer = 2 ** (-2 / HALF_LIFE), 2 ** (-1 / HALF_LIFE)  # what a trip of weeks 1 and 2 counts in week 3
     trips, identified = 2 * older + 2 * newer, older + 2 * newer
     expected = {
@@ -87,6 +87,13 @@ def test_numbers_of_a_store_alone_in_the_chain():
     shares = [(older + newer) / identified, 0, *[0] * 5, newer / identified]  # AZ, BG, no more classes, others
     assert row["price_segments"] == pytest.approx(shares, rel=2e-3)
     assert row["lifestages"] == [0, 0, 0, 0, 0, 0, 0, 1]  # all of none
+
+
+def test_the_row_after_the_data_is_that_of_a_sale_then():
+    """A store that sells in the week after the data gets the row that stood there before."""
+    found, sold = described(ONE_STORE), described([*ONE_STORE, ("b6", "S1", "c4", "AZ", 4, 2, 15, ["P7"])])
+    assert found["S1", 4] == sold["S1", 4]
+    assert (found["S1", 4]["weeks_open"], found["S1", 4]["range_size"]) == (3, 4)
 
 
 def test_growth_is_told_from_the_change_in_weekly_trips():

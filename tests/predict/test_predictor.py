@@ -4,13 +4,16 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import date, datetime, time, timedelta
 
+import ibis
 import numpy as np
 import pytest
 import torch
 
+from retailsim.artifacts import TRANSACTIONS
 from retailsim.errors import UserError
 from retailsim.labels import TRIP_LABELS
 from retailsim.predict import Predictor, Request
+from retailsim.storage import connect
 from retailsim.training.dataset import Masking, make_batch
 from retailsim.vocab import SPECIAL_TOKENS
 
@@ -193,6 +196,18 @@ def test_the_week_after_the_data_can_be_asked_for(predictor, asked):
     assert predictor.predict(request).week == calendar.last_week + 1
     with pytest.raises(UserError, match=f"from {date(2006, 4, 10)} to before {last_day + timedelta(days=1)}"):
         predictor.predict(replace(request, when=request.when + timedelta(days=1)))
+
+
+def test_the_week_after_the_data_knows_every_trip(predictor, shop, asked):
+    """Customer and store are described up to the last week of the data, the last trip included (C36)."""
+    monday = predictor.calendar.monday_of(predictor.calendar.last_week + 1)
+    request = replace(asked[1], when=datetime.combine(monday, time(10)))
+    seat = predictor.look_up(request)
+    assert seat.person.notes == seat.place.notes == ()
+    bought = TRANSACTIONS.read(shop.data, connect()).filter(ibis._.customer_id == request.customer)
+    known = predictor._histories.customers.before(np.array([seat.person.row]))[1]
+    assert known.max() == bought.week.max().execute()
+    assert seat.person.trips == bought.basket_id.nunique().execute()
 
 
 def test_names_come_from_the_catalogue(predictor, shop, trained, asked):
