@@ -4,9 +4,10 @@ Nothing that comes over the wire is a path, or is unpickled; a request names cus
 where the data does not know them.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from http import HTTPStatus
 from typing import Annotated, Any, TypeVar
 
 import anyio
@@ -15,6 +16,7 @@ from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.exceptions import HTTPException
 from starlette.requests import Request as HttpRequest
 
 from retailsim.errors import UserError
@@ -102,7 +104,7 @@ class Answer(BaseModel):
 class Problem(BaseModel):
     """Why there is no answer."""
 
-    code: str = Field(description="invalid, refused, too_large, busy")
+    code: str = Field(description="invalid, refused, too_large, busy, no_such_page, internal")
     message: str = Field(description="one sentence: what, where, how to mend it")
     field: str | None = Field(None, description="where in the body")
 
@@ -177,6 +179,19 @@ def make_app(predictor: Predictor, card: dict[str, Any], limits: Limits = Limits
     async def late(http: HttpRequest, error: TimeoutError) -> JSONResponse:
         return problem(503, "busy", f"no answer within {limits.seconds:g} s: ask again later, or fewer at once")
 
+    @app.exception_handler(HTTPException)
+    async def elsewhere(http: HttpRequest, error: HTTPException) -> JSONResponse:
+        if error.status_code == HTTPStatus.BAD_REQUEST:  # FastAPI's answer to bytes that are no text
+            return problem(422, "invalid", "the body cannot be read: send JSON, encoded as UTF-8")
+        there = f"{http.method} {http.url.path}: {error.detail}; /docs shows what can be asked"
+        return problem(error.status_code, "no_such_page", there, headers=error.headers)
+
+    @app.exception_handler(Exception)
+    async def broken(http: HttpRequest, error: Exception) -> JSONResponse:
+        return problem(
+            500, "internal", "the service made a mistake, which its log shows: the request can be asked again"
+        )
+
     return app
 
 
@@ -185,6 +200,8 @@ def answer(found: Prediction) -> Answer:
     return Answer(**found.to_json())
 
 
-def problem(status: int, code: str, message: str, field: str | None = None) -> JSONResponse:
+def problem(
+    status: int, code: str, message: str, field: str | None = None, headers: Mapping[str, str] | None = None
+) -> JSONResponse:
     """A structured refusal."""
-    return JSONResponse(Problem(code=code, message=message, field=field).model_dump(), status)
+    return JSONResponse(Problem(code=code, message=message, field=field).model_dump(), status, headers)

@@ -10,7 +10,7 @@ import pytest
 import uvicorn
 from starlette.testclient import TestClient
 
-from retailsim.predict import Request
+from retailsim.predict import Predictor, Request
 from retailsim.predict.serve import model_card
 from retailsim.predict.service import Limits, make_app
 
@@ -81,6 +81,34 @@ def test_what_is_refused_is_said_in_a_sentence(client, ask, change, status, code
     problem = reply.json()
     assert (reply.status_code, problem["code"], problem["field"]) == (status, code, field)
     assert message in problem["message"] and "\n" not in problem["message"]
+
+
+@pytest.mark.parametrize(
+    "method, path, status", [("GET", "/nowhere", 404), ("GET", "/predict", 405), ("POST", "/predict/../../x", 404)]
+)
+def test_a_page_that_is_not_there_is_said_in_the_same_form(client, method, path, status):
+    reply = client.request(method, path)
+    assert (reply.status_code, reply.json()["code"]) == (status, "no_such_page")
+    assert "/docs shows what can be asked" in reply.json()["message"]
+    assert ("allow" in reply.headers) == (status == 405)
+
+
+@pytest.mark.parametrize("body", ["", "{", "[]", "null", '{"request": 1}', "\ud800"])
+def test_malformed_json_is_one_sentence(client, body):
+    reply = client.post(
+        "/predict", content=body.encode(errors="surrogatepass"), headers={"content-type": "application/json"}
+    )
+    assert reply.status_code == 422 and reply.json()["code"] == "invalid" and reply.json()["message"]
+
+
+def test_a_mistake_of_its_own_is_structured_too(service, ask, monkeypatch):
+    def mistaken(*arguments):
+        raise RuntimeError("secret")
+
+    monkeypatch.setattr(Predictor, "predict", mistaken)
+    with TestClient(service, raise_server_exceptions=False) as client:
+        reply = client.post("/predict", json={"request": ask})
+    assert (reply.status_code, reply.json()["code"]) == (500, "internal") and "secret" not in reply.text
 
 
 def test_a_batch_has_a_limit(client, ask):
