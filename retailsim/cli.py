@@ -31,6 +31,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "report": ("report.report", "one HTML page about a trained model: quality, products, prices, a customer's story"),
     "predict": ("predict.predict", "which products go into a basket next: one request, or a file of them"),
     "serve": ("predict.serve", "the same over HTTP, with an OpenAPI page (extra `serve`)"),
+    "export": ("predict.export", "the model for other programs: safetensors, torch.export, ONNX (extra `export`)"),
     "audit": ("training.audit", "show on your own receipts and your own model that nothing leaks"),
 }
 # verb → reads, writes, how long it takes: measured on 1.8 million receipt rows, 2 cores, no GPU (benchmarks/README.md)
@@ -52,6 +53,7 @@ COSTS: dict[str, tuple[str, str, str]] = {
     "report": ("checkpoints/, data/", "report.html", "half a minute"),
     "predict": ("checkpoints/, data/", "--output", "seconds to load, then hundredths of a second per request"),
     "serve": ("checkpoints/, data/", "nothing", "seconds to load, then runs until it is stopped"),
+    "export": ("checkpoints/, data/", "--output", "a minute"),
     "audit": ("the receipts, data/, a checkpoint", "nothing", "minutes: a sample goes the road again four times"),
 }
 EXAMPLE = """\

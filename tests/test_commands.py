@@ -65,6 +65,7 @@ PROMISED = {
     "report": "--output --evaluation --customer --catalogue --data-dir",
     "predict": "--customer --store --when --trip --basket --price --segment --top --json --requests --output --data-dir",
     "serve": "--host --port --catalogue --device --data-dir",
+    "export": "--output --formats --data-dir",
     "audit": "--checkpoint --input --nrows --data-dir --seed --json",
 }
 
@@ -117,7 +118,7 @@ def test_every_command_takes_a_data_dir(verb, monkeypatch):  # C27
     module, _ = cli.VERBS[verb]
     flag, name = ("--output", "output") if verb in ("make-data", "inspect") else ("--data-dir", "data_dir")
     first = {"inspect": ["till.csv"]} | dict.fromkeys(
-        ("evaluate", "predict", "serve", "ablate", "report"), ["best_model.pt"]
+        ("evaluate", "predict", "serve", "export", "ablate", "report"), ["best_model.pt"]
     )
     assert parsed(module, [*first.get(verb, []), flag, "elsewhere"], monkeypatch)[name] == Path("elsewhere")
 

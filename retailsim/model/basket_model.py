@@ -40,7 +40,8 @@ class BasketModel(nn.Module):
             return self.world(tensors, is_padding, batch.places, self.gradient_checkpointing, draws)
         hidden, context = self.world.states(tensors, is_padding, batch.places, self.gradient_checkpointing, draws)
         products = self.lookup.vocabulary(self.vocab_size)
-        logits = self.history(batch, hidden, context, products, self.world.product_head)
+        chain = self.history.chain(batch.week)
+        logits = self.history(batch, hidden, context, products, self.world.product_head, chain)
         return WorldModelOutput(logits, self.world.trip_heads(context), hidden, context)
 
     def set_product_prior(self, log_prior: Float[Tensor, " V"]) -> None:

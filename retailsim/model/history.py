@@ -43,6 +43,10 @@ class HistoryHead(nn.Module):
         self.tie = nn.Linear(layout.T2.width, config.width, bias=False)
         nn.init.zeros_(self.tie.weight)
 
+    def chain(self, week: Int[Tensor, " B"]) -> Float[Tensor, "B V"]:
+        """Share of the chain's recent baskets with each product, as of each week."""
+        return self.popularity[week - 1]
+
     def forward(
         self,
         batch: Batch,
@@ -50,6 +54,7 @@ class HistoryHead(nn.Module):
         context: Float[Tensor, "B D"],
         products: Float[Tensor, "V _"],
         head: ProductHead,
+        chain: Float[Tensor, "B V"],
     ) -> Float[Tensor, "M V"]:
         """Logits at the hidden places.
 
@@ -59,10 +64,10 @@ class HistoryHead(nn.Module):
             context: the decoder at position 0.
             products: T2 of the vocabulary; the head's weights are tied to it, each product's own part is added.
             head: the document's product head.
+            chain: what the chain sold lately, see `chain`.
         """
         basket = torch.div(batch.places, batch.ids.shape[1], rounding_mode="floor")
         visible = visible_ids(batch, len(products))
-        chain = self.popularity[batch.week - 1]
         signals = self.offer.signals(
             visible, batch.bought, frequency(batch.habits), batch.sample, self.log_prior, chain, batch.store_counts
         )

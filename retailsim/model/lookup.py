@@ -39,6 +39,17 @@ class Tables:
     trip: tuple[Float[Tensor, "_ 48"], ...]  # one per label, row code + 1; row 0: unknown
 
 
+@dataclass(frozen=True)
+class Gathered:
+    """The rows of the tables that B baskets need."""
+
+    t1: Float[Tensor, "B 192"]
+    t3: Float[Tensor, "B 64"]
+    t5: Float[Tensor, "B 96"]
+    price: Float[Tensor, "B S 64"]  # of each place's product, up to the week before
+    last_price: Float[Tensor, "B S"]  # £ per item, NaN where none is known
+
+
 class Lookup(nn.Module):
     """The six tensors of a batch.
 
@@ -69,16 +80,30 @@ class Lookup(nn.Module):
 
     def forward(self, batch: Batch) -> SixTensors:
         """Gather the rows; [B, …] and [B, S, …] as in SPEC C12."""
-        t3 = self.day[batch.day] + self.hour[batch.hour] + self.recency[batch.recency]
+        return self.assemble(batch, self.gather(batch))
+
+    def gather(self, batch: Batch) -> Gathered:
+        """The tables' rows for a batch."""
+        ids, week = batch.ids, batch.week[:, None] - 1
+        return Gathered(
+            t1=self.customer[batch.customer],
+            t3=self.day[batch.day] + self.hour[batch.hour] + self.recency[batch.recency],
+            t5=self.store[batch.store],
+            price=self.price[ids, week],
+            last_price=self.last_price[ids, week],
+        )
+
+    def assemble(self, batch: Batch, rows: Gathered) -> SixTensors:
+        """The six tensors from the rows, with what is learned for hidden places and hidden trips."""
         codes = batch.trip + 1
         t6 = sum(getattr(self, f"trip_{i}")[codes[:, i]] for i in range(codes.shape[1]))
         t6 = torch.where(batch.hide_trip[:, None], self.hidden_trip.to(t6.dtype), t6)
         return SixTensors(
-            t1=self.customer[batch.customer],
+            t1=rows.t1,
             t2=self.products(batch.ids),
-            t3=t3,
-            t4=self.prices(batch),
-            t5=self.store[batch.store],
+            t3=rows.t3,
+            t4=self.prices(batch, rows),
+            t5=rows.t5,
             t6=t6,
         )
 
@@ -91,11 +116,10 @@ class Lookup(nn.Module):
         """T2 of the first `size` product rows."""
         return self.product[:size] + self.correction.weight[:size]
 
-    def prices(self, batch: Batch) -> Float[Tensor, "B S 64"]:
+    def prices(self, batch: Batch, gathered: Gathered) -> Float[Tensor, "B S 64"]:
         """T4: each product's price history up to the week before, moved to the price paid where that is known."""
-        ids, week = batch.ids, batch.week[:, None] - 1
-        rows = self.price[ids, week]  # [B, S, 64]
-        shift = (batch.paid / self.last_price[ids, week]).log()
+        ids, rows = batch.ids, gathered.price
+        shift = (batch.paid / gathered.last_price).log()
         is_known = shift.isfinite()
         shift = torch.where(is_known, shift, 0.0).clamp(-SHIFT_LIMIT, SHIFT_LIMIT)
         known = is_known.to(rows.dtype)

@@ -90,7 +90,7 @@ class WorldModel(nn.Module):
         draws: Int[Tensor, " B"] | None = None,
     ) -> tuple[Float[Tensor, "M D"], Float[Tensor, "B D"]]:
         """The decoder at the hidden `places` and at position 0: what the heads read."""
-        is_much = is_padding.is_cpu and is_padding.numel() > KEPT_PLACES
+        is_much = torch.is_grad_enabled() and is_padding.is_cpu and is_padding.numel() > KEPT_PLACES
         run = _checkpointed if gradient_checkpointing or is_much else _called
         is_padding_behind_context = nn.functional.pad(is_padding, (1, 0))  # [B, L]
         by_place = None if draws is None else draws_at(draws, is_padding_behind_context.shape[1])

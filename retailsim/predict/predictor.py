@@ -4,6 +4,7 @@ Legend: R requests · V vocabulary.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -14,6 +15,8 @@ from retailsim.config import Config
 from retailsim.errors import UserError
 from retailsim.evaluation.ranking import excluded_ids
 from retailsim.model.basket_model import BasketModel
+from retailsim.model.batch import Batch
+from retailsim.model.next_product import hidden_first, shown_to
 from retailsim.model.world_model import parameter_count
 from retailsim.predict.lookup import People, Places
 from retailsim.predict.request import Prediction, Request, Suggestion
@@ -100,9 +103,24 @@ class Predictor:
         return cls(model, vocabulary, calendar, People(data_dir), places, histories, temperatures, names)
 
     @property
+    def model(self) -> BasketModel:
+        """The model, with the tables that it looks up."""
+        return self._model
+
+    @property
     def parameter_count(self) -> int:
         """How many numbers the model has learned."""
         return parameter_count(self._model)
+
+    @property
+    def stores(self) -> list[str]:
+        """The stores of the data."""
+        return self._places.histories.names.tolist()
+
+    @property
+    def customers(self) -> list[str]:
+        """The customers of the data."""
+        return self._people.histories.names.tolist()
 
     def predict(self, request: Request, top: int = 20, allow_unknown: bool = False) -> Prediction:
         """The `top` likeliest next products of one request; see `predict_many`."""
@@ -145,6 +163,27 @@ class Predictor:
                 answers[i] = Prediction(seat.week, found, seat.notes, self._temperature(is_open))
         return [answers[i] for i in range(len(seats))]
 
+    def arrays(self, requests: Sequence[Request], allow_unknown: bool = False) -> dict[str, np.ndarray]:
+        """What an exported program takes for these requests, by the names of its inputs (docs/export.md).
+
+        Args:
+            requests: any number.
+            allow_unknown: as in `predict_many`.
+
+        Raises:
+            UserError: as `predict_many` does.
+        """
+        seats = [self.look_up(request, allow_unknown) for request in requests]
+        batch = hidden_first(self._batch(seats, trip_is_open=False))
+        is_open = torch.tensor([not request.trip for request in requests], device=self._device)
+        inputs = shown_to(self._model, replace(batch, hide_trip=is_open))
+        return {name: tensor.cpu().numpy() for name, tensor in inputs.items()}
+
+    def _batch(self, seats: Sequence[Seat], trip_is_open: bool) -> Batch:
+        masking = Masking(self.vocabulary.size, hide_trip_prob=float(trip_is_open), is_evaluation=True)
+        samples = as_samples(seats, self.calendar, self._histories)
+        return make_batch(samples, np.arange(len(seats)), masking).to(self._device)
+
     def _temperature(self, trip_is_open: bool) -> float | None:
         return self.temperatures["trip_unknown" if trip_is_open else "trip_known"] if self.temperatures else None
 
@@ -152,10 +191,7 @@ class Predictor:
         """The likeliest products at the hidden place of each seat; special tokens and the basket's own compete nowhere."""
         if not seats:
             return []
-        masking = Masking(self.vocabulary.size, hide_trip_prob=float(trip_is_open), is_evaluation=True)
-        batch = make_batch(as_samples(seats, self.calendar, self._histories), np.arange(len(seats)), masking).to(
-            self._device
-        )
+        batch = self._batch(seats, trip_is_open)
         logits = self._model(batch).product_logits.float() / (self._temperature(trip_is_open) or 1.0)  # [R, V]
         logits = logits.masked_fill(excluded_ids(batch.ids, self.vocabulary.size), -torch.inf)
         best = logits.softmax(dim=1).topk(min(top, self.vocabulary.size), dim=1)
