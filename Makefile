@@ -8,7 +8,7 @@ BENCHMARKS := pipeline validation planted_truths scan loader training_step
 # One process per core, one thread each; what a module shares is made once.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadscope
 
-.PHONY: help setup demo test test-long test-all lint format docs recipe bench clean
+.PHONY: help setup demo test test-long test-all lint format docs site recipe bench clean
 
 help:
 	@echo "make setup      .venv with the exact versions of constraints.txt (PYTHON=$(PYTHON))"
@@ -18,6 +18,7 @@ help:
 	@echo "make test-all   every test but gpu, Spark's among them (needs Java)"
 	@echo "make lint       ruff and mypy;  make format mends what ruff can mend"
 	@echo "make docs       write docs/artifacts.md anew from retailsim/artifacts.py"
+	@echo "make site       the documentation as a site, in site/; a broken link fails"
 	@echo "make recipe     the founding document's commands 1-7 (INPUT NROWS EPOCHS PRESET DATA_DIR CHECKPOINT_DIR)"
 	@echo "make bench      every benchmark in benchmarks/"
 
@@ -55,6 +56,9 @@ docs: setup
 	$(BIN)/python -m retailsim.artifact_docs > docs/artifacts.md.new
 	mv docs/artifacts.md.new docs/artifacts.md
 
+site: setup
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+
 recipe: setup
 	runs/recipe.sh
 
@@ -62,4 +66,4 @@ bench: setup
 	@for name in $(BENCHMARKS); do echo "benchmarks/$$name.py"; $(BIN)/python -m benchmarks.$$name || exit 1; done
 
 clean:
-	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache demo
+	rm -rf .venv build site *.egg-info .pytest_cache .mypy_cache .ruff_cache demo

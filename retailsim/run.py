@@ -11,23 +11,27 @@ from pathlib import Path
 from typing import Literal
 
 from retailsim import artifacts, console
+from retailsim.config import PRESETS
 from retailsim.manifest import Manifest, manifest_path
 from retailsim.storage import Artifact, atomic
+from retailsim.weeks import Calendar
 
 TRAIN, EVALUATE = "training.train", "training.evaluate"
 BEST = Artifact("best_model.pt", TRAIN, "the best epoch by validation loss")
 EVALUATION = Artifact("evaluation_test.json", EVALUATE, "figures of the best epoch on the test weeks")
 STARTED = "train.started.json"  # what a training that has not ended was made from
 STOPPED = 130  # exit code of a road that was stopped
-FULL_EPOCHS = 20  # the document's; fewer leave one epoch each for warm-up and fine-tuning
 
 
 def run(
     input: Path = Path("raw_data"),
     nrows: int | None = None,
+    mapping: str | None = None,
+    train_weeks: int = Calendar.train_end,
+    val_weeks: int = Calendar.val_end,
     preset: Literal["tiny", "small", "best", "full"] = "full",
-    epochs: int = FULL_EPOCHS,
-    batch_size: int = 256,
+    epochs: int | None = None,
+    batch_size: int | None = None,
     seed: int = 0,
     device: Literal["auto", "cuda", "mps", "cpu"] = "auto",
     data_dir: Path = Path("data"),
@@ -38,9 +42,12 @@ def run(
     Args:
         input: the raw source: CSV or Parquet file, or folder of weekly files.
         nrows: about so many rows, as whole customers; left out: all.
+        mapping: a YAML file or the name of a shipped one that says what other columns than the published ones mean.
+        train_weeks: last week of the training split.
+        val_weeks: last week of the validation split; later weeks are the test split.
         preset: size of the model: tiny (seconds), small (laptop), best (most accurate; a GPU helps), full (the document's).
-        epochs: epochs in all; below 20, warm-up and fine-tuning take one each.
-        batch_size: baskets per step.
+        epochs: epochs in all; left out: the preset's; with fewer, warm-up and fine-tuning take one each at most.
+        batch_size: baskets per step; left out: the preset's.
         seed: seed of whatever is drawn.
         device: auto takes CUDA, then MPS, then the CPU.
         data_dir: root of what the stages write.
@@ -48,8 +55,10 @@ def run(
     """
     rows = [] if nrows is None else ["--nrows", nrows]
     data = ["--data-dir", data_dir]
+    receipts = ["--input", input, *rows, "--train-weeks", train_weeks, "--val-weeks", val_weeks]
+    receipts += [] if mapping is None else ["--mapping", mapping]
     for stage, flags in (
-        (artifacts.PIPELINE, ["--input", input, *rows]),
+        (artifacts.PIPELINE, receipts),
         (artifacts.FEATURES, [*rows, "--seed", seed]),
         (artifacts.TENSORS, []),
         (artifacts.SAMPLES, []),
@@ -58,9 +67,7 @@ def run(
         code = step(stage, [*flags, *data])
         if code:
             return code
-    edge = 1 if epochs > 2 else 0
-    phases = [] if epochs >= FULL_EPOCHS else ["--warmup-epochs", edge, "--finetune-epochs", edge]
-    flags = ["--preset", preset, "--epochs", epochs, "--batch-size", batch_size, "--seed", seed, *phases]
+    epochs, flags = training_flags(preset, epochs, batch_size, seed)
     made_from = [manifest_path(artifacts.CUSTOMER_CACHE, artifacts.CACHE, data_dir)]
     made_from.append(manifest_path(artifacts.SAMPLE_TABLES["train"], artifacts.SAMPLES, data_dir))
     training = Manifest(TRAIN, checkpoint_dir, made_from, {"flags": [str(flag) for flag in flags]}, [BEST])
@@ -80,6 +87,18 @@ def run(
     if code == 0:
         evaluation.write()
     return code
+
+
+def training_flags(preset: str, epochs: int | None, batch_size: int | None, seed: int) -> tuple[int, list]:
+    """How many epochs, and the flags of `train` that say what is trained."""
+    own = PRESETS[preset].train
+    epochs, batch_size = own.epochs if epochs is None else epochs, own.batch_size if batch_size is None else batch_size
+    flags = ["--preset", preset, "--epochs", epochs, "--batch-size", batch_size, "--seed", seed]
+    if epochs < own.epochs:
+        most = 1 if epochs > 2 else 0
+        flags += ["--warmup-epochs", min(most, own.warmup_epochs)]
+        flags += ["--finetune-epochs", min(most, own.finetune_epochs)]
+    return epochs, flags
 
 
 def train(training: Manifest, epochs: int, flags: list, where: list, folder: Path) -> int:

@@ -70,13 +70,32 @@ PREPARE = [
 def test_the_road_in_order_and_what_is_current_left_out(road, capsys):
     code, verbs, words = road.call("--epochs", 6, "--nrows", 1000)
     assert (code, verbs) == (0, [*PREPARE, "train", "evaluate"])
-    assert words[0][:4] == ["--input", "raw_data", "--nrows", "1000"]
-    assert words[5][:12] == [
-        "--preset", "tiny", "--epochs", "6", "--batch-size", "256", "--seed", "0", "--warmup-epochs", "1",
-        "--finetune-epochs", "1",
-    ]  # fmt: skip
+    assert words[0][:8] == ["--input", "raw_data", "--nrows", "1000", "--train-weeks", "80", "--val-weeks", "95"]
+    assert " ".join(words[5]).startswith(
+        "--preset tiny --epochs 6 --batch-size 64 --seed 0 --warmup-epochs 0 --finetune-epochs 1 --device"
+    )
     assert road.call("--epochs", 6, "--nrows", 1000)[:2] == (0, PREPARE)  # each of which skips itself
     assert "best_model.pt is current: nothing to do" in capsys.readouterr().out
+
+
+def test_a_mapping_and_a_split_reach_the_first_stage(road):
+    words = road.call("--mapping", "ta-feng", "--train-weeks", 11, "--val-weeks", 14)[2]
+    assert words[0][:8] == ["--input", "raw_data", "--train-weeks", "11", "--val-weeks", "14", "--mapping", "ta-feng"]
+
+
+@pytest.mark.parametrize(
+    "preset, epochs, flags",
+    [
+        ("small", None, "--epochs 6 --batch-size 256 --seed 0"),
+        ("full", None, "--epochs 20 --batch-size 256 --seed 0"),
+        ("full", 5, "--epochs 5 --batch-size 256 --seed 0 --warmup-epochs 1 --finetune-epochs 1"),
+        ("full", 2, "--epochs 2 --batch-size 256 --seed 0 --warmup-epochs 0 --finetune-epochs 0"),
+        ("best", 9, "--epochs 9 --batch-size 256 --seed 0"),
+    ],
+)
+def test_the_preset_says_what_is_not_asked_for(preset, epochs, flags):
+    found = run.training_flags(preset, epochs, None, 0)[1]
+    assert " ".join(map(str, found)) == f"--preset {preset} {flags}"
 
 
 def test_what_is_stale_is_made_again(road):
