@@ -1,6 +1,7 @@
 """The road on a small synthetic shop, as the tests walk it: raw files, stages, tensors of single baskets."""
 
 import importlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,9 +10,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as csv
 
+from retailsim.artifacts import AFFINITY, CUSTOMER_EMBEDDINGS, MISSIONS, PSEUDO_BRANDS, STORE_FEATURES, TRANSACTIONS
 from retailsim.as_of import as_of_sums
+from retailsim.data_pipeline import missions, store_affinity
+from retailsim.feature_engineering import customer_histories, store_features
 from retailsim.model.lookup import Lookup
 from retailsim.reading import load_calendar, load_vocabulary
+from retailsim.storage import connect
 from retailsim.training.dataset import Masking, load_samples, make_batch
 from retailsim.training.tables import load_tables
 
@@ -41,10 +46,22 @@ def call(module: str, flags: list, shop: Shop) -> int:
     return importlib.import_module(f"retailsim.{module}").main(argv)
 
 
-def prepare(shop: Shop) -> None:
-    """Commands 1–5."""
-    for module, flags in PREPARATION:
+def prepare(shop: Shop, commands: Sequence[tuple[str, list[str]]] = PREPARATION) -> None:
+    """Commands 1–5, or some of them."""
+    for module, flags in commands:
         assert call(module, [*flags, "--data-dir", shop.data], shop) == 0, module
+
+
+def write_histories_again(root: Path) -> None:
+    """The tables of `data/` that are made of earlier weeks, as stages 1 and 2 write them."""
+    engine, calendar = connect(), load_calendar(root)
+    sales, brands = TRANSACTIONS.read(root, engine), PSEUDO_BRANDS.read(root, engine)
+    AFFINITY.write(root, store_affinity.measure_affinity(sales), engine, ["customer_id", "week"])
+    MISSIONS.write(root, missions.measure_missions(sales), engine, ["customer_id", "week"])
+    CUSTOMER_EMBEDDINGS.write(
+        root, customer_histories.describe_customers(sales, brands, calendar, engine), engine, ["row"]
+    )
+    STORE_FEATURES.write(root, store_features.describe_stores(sales, calendar, engine), engine, ["row"])
 
 
 def train(shop: Shop) -> None:

@@ -179,11 +179,14 @@ class TestTheFutureDoesNotMatter:  # C19
             "data_pipeline.store_affinity",
         ],
     )
-    def test_a_frame_that_holds_the_week_itself_is_caught(self, shop, changed_raw, tmp_path, monkeypatch, user):
+    def test_a_frame_that_holds_the_week_itself_is_caught(self, shop, changed_shop, tmp_path, monkeypatch, user):
+        """The leaky module's tables are written anew, and the stages behind them run again."""
         monkeypatch.setattr(f"retailsim.{user}.as_of_sums", recipe.leaky_sums)
-        leaky = [recipe.Shop(raw, tmp_path / raw.name, tmp_path) for raw in (shop.raw, changed_raw)]
-        for one in leaky:
-            recipe.prepare(one)
+        leaky = [recipe.Shop(one.raw, tmp_path / name, tmp_path) for name, one in (("a", shop), ("b", changed_shop))]
+        for one, sound in zip(leaky, (shop, changed_shop), strict=True):
+            shutil.copytree(sound.data, one.data)
+            recipe.write_histories_again(one.data)
+            recipe.prepare(one, recipe.PREPARATION[2:])
         assert moved(*leaky)
 
 
