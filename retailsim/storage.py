@@ -8,7 +8,7 @@ import glob
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +19,8 @@ import ibis
 import ibis.expr.operations as ops
 import ibis.expr.types as ir
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from retailsim.errors import UserError
 
@@ -113,6 +115,13 @@ class Table(Artifact):
             if found.copy(nullable=True) != ibis.dtype(dtype).copy(nullable=True):
                 raise self.damaged(root, f"has column {name} as {found}, not {dtype}")
         return table.select(*self.columns)
+
+    def load(self, root: Path, columns: Sequence[str] | None = None, **options: Any) -> pa.Table:
+        """The table in memory, or some columns of it, as they are stored; `options` are pyarrow's."""
+        try:
+            return pq.read_table(self.at(root), columns=columns, **options)
+        except (pa.ArrowException, OSError) as error:
+            raise self.damaged(root, f"cannot be read ({str(error).splitlines()[0]})") from error
 
     def write(self, root: Path, table: ir.Table, engine: ibis.BaseBackend, order_by: list[str]) -> None:
         """Cast `table` to the declared columns, sort it by `order_by` (which must identify a row) and write it."""

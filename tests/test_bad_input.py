@@ -1,14 +1,18 @@
 """Mistakes end in one sentence on standard error, exit code 2, and nothing half-written (C4, C5, C39)."""
 
+import os
 import resource
 import shutil
+import tempfile
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
-from retailsim.artifacts import TRANSACTIONS, VOCABULARY
+from retailsim.artifacts import SAMPLE_TABLES, TRANSACTIONS, VOCABULARY
 from tests import recipe
+
+NOBODY = 65534  # the user id without rights
 
 
 def refused(capsys, shop, module, *flags) -> str:
@@ -116,6 +120,72 @@ def test_a_damaged_table(capsys, shop, tmp_path):  # C4
     path.write_bytes(content[:1_000] + b"\xff" * 5_000 + content[6_000:])
     said = refused(capsys, shop, "training.prepare_samples", "--data-dir", data)
     assert str(path) in said and "validate-data" in said
+
+
+@pytest.mark.parametrize("table", [SAMPLE_TABLES["val"], TRANSACTIONS], ids=["samples", "transactions"])
+def test_damaged_pages_are_named_with_the_command_that_mends_them(capsys, shop, trained, tmp_path, table):  # C4
+    """The footer is whole, so that the damage shows late: when the rows are read."""
+    data = tmp_path / "data"
+    shutil.copytree(shop.data, data)
+    path = data / table.path
+    content = path.read_bytes()
+    path.write_bytes(content[:100] + b"\xff" * 3_000 + content[3_100:])
+    flags = [trained / "best_model.pt", "--split", "val", "--data-dir", data]
+    said = refused(capsys, shop, "training.evaluate", *flags)
+    assert str(path) in said and f'run "python -m src.{table.written_by}" again' in said
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"checkpoint": "x"', '{"temperature": 1}'])
+def test_damaged_temperatures_are_named(capsys, shop, trained, tmp_path, text):
+    shutil.copy(trained / "best_model.pt", tmp_path)
+    (tmp_path / "best_model.temperature.json").write_text(text)
+    flags = [tmp_path / "best_model.pt", "--when", "2006-11-06T10:00", "--data-dir", shop.data]
+    assert "best_model.temperature.json is damaged: delete it" in refused(capsys, shop, "predict.predict", *flags)
+
+
+def test_damaged_curves_are_named(capsys, shop, trained, tmp_path):
+    shutil.copy(trained / "best_model.pt", tmp_path)
+    (tmp_path / "metrics.jsonl").write_text('{"epoch": 1\n')
+    flags = [tmp_path / "best_model.pt", "--output", tmp_path / "report.html", "--data-dir", shop.data]
+    assert "metrics.jsonl is damaged" in refused(capsys, shop, "report.report", *flags)
+    assert not (tmp_path / "report.html").exists()
+
+
+class TestPermissions:
+    """What this user may not read or write; root may everything, so it lends its rights away."""
+
+    @pytest.fixture
+    def folder(self):
+        """A folder that everybody can reach, which pytest's are not."""
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            folder.chmod(0o777)
+            yield folder
+
+    def refused(self, capsys, shop, source, data) -> str:
+        own = os.geteuid()
+        if own == 0:
+            os.seteuid(NOBODY)
+        try:
+            return refused(capsys, shop, "data_pipeline.run_pipeline", "--input", source, "--data-dir", data)
+        finally:
+            os.seteuid(own)
+
+    def test_a_source_that_may_not_be_read(self, capsys, shop, folder):  # C4
+        source = folder / "receipts.csv"
+        shutil.copy(sorted(shop.raw.glob("transactions_*.csv"))[0], source)
+        source.chmod(0o000)
+        said = self.refused(capsys, shop, source, folder / "data")
+        assert "receipts.csv" in said and "Permission denied" in said
+        assert not files(folder / "data")
+
+    def test_a_folder_that_may_not_be_written(self, capsys, shop, folder):  # C39
+        source = folder / "receipts.csv"
+        shutil.copy(sorted(shop.raw.glob("transactions_*.csv"))[0], source)
+        source.chmod(0o644)
+        (folder / "data").mkdir(mode=0o555)
+        said = self.refused(capsys, shop, source, folder / "data")
+        assert str(folder / "data") in said and "Permission denied" in said
 
 
 def test_unknown_split(capsys, shop, trained):

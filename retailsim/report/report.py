@@ -96,8 +96,11 @@ def read_epochs(checkpoint: Path) -> list[dict[str, Any]]:
     path = checkpoint.with_name("metrics.jsonl")
     if not path.exists():
         return []
-    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line]
-    return list({line["epoch"]: line for line in lines if "epoch" in line and "val_loss" in line}.values())
+    try:
+        lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line]
+        return list({line["epoch"]: line for line in lines if "epoch" in line and "val_loss" in line}.values())
+    except (ValueError, TypeError) as error:
+        raise UserError(f"{path} is damaged ({error}): delete it to do without curves, or train again") from error
 
 
 def describe(checkpoint: Path, predictor: Predictor, root: Path) -> list[tuple[str, str]]:

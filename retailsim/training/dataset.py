@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 import torch
 from torch.utils.data import DataLoader, Dataset
 
@@ -97,7 +96,7 @@ def load_baskets(root: Path, split: str) -> Samples:
     """The samples of `split` as if nobody had bought anything before."""
     table = SAMPLE_TABLES[split]
     table.read(root, connect())  # checks columns and dtypes
-    flat = pq.read_table(root / table.path)
+    flat = table.load(root)
     lists = {name: flat[name].combine_chunks() for name in ("products", "prices")}
     columns = {
         name: flat[name].to_numpy() for name in table.columns if name not in ("products", "prices", *TRIP_LABELS)

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from retailsim.artifacts import TRANSACTIONS
 from retailsim.errors import UserError
@@ -64,7 +63,7 @@ def load_protocol(root: Path, split: str, vocabulary: Vocabulary) -> Protocol:
         "basket_id", "week", "customer_id", "store_id", "store_format", "store_region", "product_id", "hierarchy_30",
         *TRIP_LABELS,
     ]  # fmt: skip
-    rows = pq.read_table(root / TRANSACTIONS.path, columns=names, read_dictionary=[n for n in names if n != "week"])
+    rows = TRANSACTIONS.load(root, names, read_dictionary=[n for n in names if n != "week"])
     rows = rows.combine_chunks().unify_dictionaries()
     baskets, customers, stores = (_codes(rows[name]) for name in ("basket_id", "customer_id", "store_id"))
     product = _product_rows(rows["product_id"], vocabulary)

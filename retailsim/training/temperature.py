@@ -6,10 +6,12 @@ checkpoint that they belong to, so that a later training does not inherit them.
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
+from retailsim.errors import UserError
 from retailsim.evaluation.calibration import competing, fit_temperature
 from retailsim.evaluation.hidden import MIN_PRODUCTS
 from retailsim.manifest import fingerprint
@@ -30,8 +32,17 @@ def temperature_path(checkpoint: Path) -> Path:
 def kept_temperatures(checkpoint: Path) -> dict[str, float] | None:
     """Temperature by `trip_known` and `trip_unknown`; None where none were fitted for this very checkpoint."""
     path = temperature_path(checkpoint)
-    record = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    return record["temperature"] if record.get("checkpoint") == fingerprint(checkpoint) else None
+    if not path.exists():
+        return None
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        return {trip: float(record["temperature"][trip]) for trip in TRIPS} if _belongs(record, checkpoint) else None
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f'{path} is damaged: delete it, or run "retailsim evaluate {checkpoint}" again') from error
+
+
+def _belongs(record: dict[str, Any], checkpoint: Path) -> bool:
+    return record["checkpoint"] == fingerprint(checkpoint)
 
 
 def fit_temperatures(
