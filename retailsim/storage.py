@@ -8,6 +8,7 @@ import glob
 import json
 import os
 import re
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -57,6 +58,34 @@ def atomic(path: Path) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """A temporary folder beside `path` that takes its place when the block ends well and vanishes when it does not.
+
+    A folder at `path` is there, whole, until the files of the new one are on the disk; two renames then exchange them.
+    What a killed process left of an earlier attempt is taken away first.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        if not _is_running(left.name.split(".")[-2]):
+            shutil.rmtree(left)
+    ours, before = (path.with_name(f".{path.name}.{age}.{os.getpid()}.tmp") for age in ("new", "old"))
+    ours.mkdir()
+    try:
+        yield ours
+        for file in ours.iterdir():
+            with open(file, "rb+") as stream:
+                os.fsync(stream.fileno())
+        if path.exists():
+            os.replace(path, before)
+        os.replace(ours, path)
+        if before.exists():
+            shutil.rmtree(before)
+    finally:
+        if ours.exists():
+            shutil.rmtree(ours)
 
 
 def _is_running(pid: str) -> bool:

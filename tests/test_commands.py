@@ -65,7 +65,7 @@ PROMISED = {
     "report": "--output --evaluation --customer --catalogue --data-dir",
     "predict": "--customer --store --when --trip --basket --price --segment --top --json --requests --output --data-dir",
     "serve": "--host --port --catalogue --device --data-dir",
-    "export": "--output --formats --data-dir",
+    "export": "--output --format --overwrite --data-dir",
     "audit": "--checkpoint --input --nrows --data-dir --seed --json",
 }
 

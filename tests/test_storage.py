@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 from retailsim.errors import UserError
-from retailsim.storage import Array, Record, Table, atomic, connect
+from retailsim.storage import Array, Record, Table, atomic, atomic_folder, connect
 
 TABLE = Table(
     "processed/sales.parquet",
@@ -194,3 +194,28 @@ def test_a_damaged_record_is_refused(tmp_path):  # C4
     assert refused(RECORD, tmp_path).endswith(AGAIN)
     path.write_text(json.dumps([1, 2]))
     assert refused(RECORD, tmp_path).startswith("is not a JSON object")
+
+
+def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path):
+    folder = tmp_path / "made"
+    for names in (["a", "b"], ["c"]):
+        with atomic_folder(folder) as temporary:
+            for name in names:
+                (temporary / name).write_text(name)
+        assert files_under(tmp_path) == [f"made/{name}" for name in names]
+    with pytest.raises(KeyError), atomic_folder(folder) as temporary:
+        (temporary / "half").touch()
+        raise KeyError
+    assert files_under(tmp_path) == ["made/c"] and list(tmp_path.iterdir()) == [folder]
+
+
+def test_what_a_killed_process_left_of_a_folder_is_taken_away(tmp_path):
+    dead = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True)
+    left = tmp_path / f".made.new.{dead.stdout.strip()}.tmp"
+    living = tmp_path / f".made.new.{os.getppid()}.tmp"
+    for folder in (left, living):
+        folder.mkdir()
+        (folder / "half").touch()
+    with atomic_folder(tmp_path / "made") as temporary:
+        (temporary / "a").touch()
+    assert files_under(tmp_path) == [f"{living.name}/half", "made/a"]

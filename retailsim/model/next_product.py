@@ -3,11 +3,11 @@
 The tables of customers, stores, weeks and prices stay outside: their rows are inputs, so that an exported program is small
 and is not out of date when the data go on. What belongs to products (T2, companions, successors) is inside.
 
-Legend: B baskets · S places, of which the first is hidden · K earlier products · F habits · V vocabulary.
+Legend: B baskets · S places, of which one is hidden · K earlier products · F habits · V vocabulary.
 """
 
 import copy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -21,8 +21,8 @@ from retailsim.vocab import MASK, PAD
 
 
 @dataclass(frozen=True)
-class Input:
-    """One input: its axes are numbers or the legend's letters."""
+class Port:
+    """One input or output: its axes are numbers or the legend's letters."""
 
     name: str
     shape: tuple[int | str, ...]
@@ -31,34 +31,25 @@ class Input:
 
 
 OF_ALL = (
-    Input(
-        "t1", ("B", T1.width), "float32", "customer, row of T1 as of the basket's week; row 0 is the unknown customer"
+    Port("t1", ("B", T1.width), "float32", "the customer: row of T1 as of the basket's week; row 0: an anonymous one"),
+    Port("t3", ("B", T3.width), "float32", "the time, T3: rows of the day, the hour and the weeks since the last trip, added"),
+    Port("t5", ("B", T5.width), "float32", "the store: row of T5 as of the basket's week; row 0: no store known"),
+    Port("trip", ("B", len(TRIP_LABELS)), "int64", f"codes of {', '.join(TRIP_LABELS)}; -1: not known"),
+    Port("trip_is_open", ("B",), "bool", "true: nothing is known of the kind of trip, and `trip` is not looked at"),
+    Port(
+        "ids", ("B", "S"), "int64",
+        f"vocabulary rows: {MASK} at one place, whose product is asked for, the basket's products, then {PAD} as padding",
     ),
-    Input("t3", ("B", T3.width), "float32", "time: rows of day, hour and weeks since the last trip, added"),
-    Input("t5", ("B", T5.width), "float32", "store, row of T5 as of the basket's week; row 0 is the unknown store"),
-    Input("trip", ("B", len(TRIP_LABELS)), "int64", f"codes of {', '.join(TRIP_LABELS)}; -1: not known"),
-    Input("trip_is_open", ("B",), "bool", "true: the kind of trip is not given, as before a trip"),
-    Input(
-        "ids",
-        ("B", "S"),
-        "int64",
-        f"vocabulary rows: {MASK} at the first place, the visible products, then {PAD} (padding)",
-    ),
-    Input("paid", ("B", "S"), "float32", "price per item paid; NaN where unknown, hidden or padding"),
-    Input("price", ("B", "S", T4.width), "float32", "T4 of each product as of the basket's week"),
-    Input("last_price", ("B", "S"), "float32", "price per item last known before the week; NaN: none"),
-)
+    Port("paid", ("B", "S"), "float32", "price per item paid; NaN where it is not known, asked for or padding"),
+    Port("price", ("B", "S", T4.width), "float32", "row of T4 of each product as of the basket's week"),
+    Port("last_price", ("B", "S"), "float32", "price per item last known before the basket's week; NaN: none"),
+)  # fmt: skip
 OF_HISTORIES = (
-    Input(
-        "bought",
-        ("B", "K"),
-        "int64",
-        f"vocabulary rows bought before; {PAD} for the trip itself, in front, and at the end",
-    ),
-    Input("habits", ("B", "K", HABITS), "float32", "how each was bought"),
-    Input("store_counts", ("B", "V"), "float32", "decayed baskets of the store with each product; column 0: in all"),
-    Input("chain", ("B", "V"), "float32", "share of the chain's recent baskets with each product"),
-)
+    Port("bought", ("B", "K"), "int64", f"vocabulary rows of earlier products; {PAD} for the trip itself, first, and as padding"),
+    Port("habits", ("B", "K", HABITS), "float32", "how each of them was bought; 0 for padding"),
+    Port("store_counts", ("B", "V"), "float32", f"decayed baskets of the store with each product; column {PAD}: all its baskets"),
+    Port("chain", ("B", "V"), "float32", "share of all stores' recent baskets with each product, 0-1"),
+)  # fmt: skip
 OUTPUTS = ("product_logits", *TRIP_LABELS)
 
 
@@ -78,9 +69,21 @@ class NextProduct(nn.Module):
             self.model.history.popularity = self.model.history.popularity[:1].clone()
 
     @property
-    def inputs(self) -> tuple[Input, ...]:
+    def inputs(self) -> tuple[Port, ...]:
         """What `forward` takes, in its order."""
         return (*OF_ALL, *(OF_HISTORIES if self.model.history is not None else ()))
+
+    @property
+    def outputs(self) -> tuple[Port, ...]:
+        """What `forward` gives, in its order."""
+        product = Port(OUTPUTS[0], ("B", self.model.vocab_size), "float32", "logits of the product asked for")
+        of_trip = (
+            Port(
+                label, ("B", len(classes)), "float32", f"logits of the classes of {label}, in the order of trip_labels"
+            )
+            for label, classes in TRIP_LABELS.items()
+        )
+        return (product, *of_trip)
 
     def forward(
         self,
@@ -99,8 +102,9 @@ class NextProduct(nn.Module):
         chain: Tensor | None = None,
     ) -> tuple[Tensor, ...]:
         """`OUTPUTS`: float32 [B, V] and, per label, [B, classes]; shapes of the inputs as in `inputs`."""
-        baskets, (model, history) = torch.arange(ids.shape[0], device=ids.device), (self.model, self.model.history)
-        places = baskets * ids.shape[1]
+        model, history = self.model, self.model.history
+        baskets, within = (torch.arange(size, device=ids.device) for size in ids.shape)
+        places = baskets * ids.shape[1] + (within * (ids == MASK)).sum(1)
         batch = _batch(baskets, places, trip, trip_is_open, ids, paid, bought, habits, store_counts)
         tensors = model.lookup.assemble(batch, Gathered(t1, t3, t5, price, last_price))
         hidden, context = model.world.states(tensors, ids == PAD, places)
@@ -113,22 +117,8 @@ class NextProduct(nn.Module):
         return (logits, *(of_trip[label] for label in TRIP_LABELS))
 
 
-def hidden_first(batch: Batch) -> Batch:
-    """A batch of one hidden place per basket, with that place moved to the front."""
-    order = (batch.ids != MASK).to(torch.int8).argsort(dim=1, stable=True)
-    baskets = torch.arange(len(order), device=order.device)
-    return replace(
-        batch,
-        ids=batch.ids.gather(1, order),
-        paid=batch.paid.gather(1, order),
-        places=baskets * order.shape[1],
-        within=torch.zeros_like(baskets),
-        slots=baskets[:, None],
-    )
-
-
 def shown_to(model: BasketModel, batch: Batch) -> dict[str, Tensor]:
-    """What `NextProduct` takes for a batch in which the first place of every basket is hidden."""
+    """What `NextProduct` takes for a batch in which one place of every basket is hidden."""
     rows = model.lookup.gather(batch)
     inputs = {
         "t1": rows.t1, "t3": rows.t3, "t5": rows.t5, "trip": batch.trip, "trip_is_open": batch.hide_trip, "ids": batch.ids,
@@ -152,10 +142,10 @@ def _batch(
     store_counts: Tensor | None,
 ) -> Batch:
     """A batch in which nothing is looked up by row, and no label is known."""
-    none, nothing = torch.zeros_like(baskets), torch.zeros_like(places)
+    none = torch.zeros_like(baskets)
     return Batch(
         sample=none, customer=none, store=none, week=none, day=none, hour=none, recency=none, trip=trip,
-        hide_trip=trip_is_open, ids=ids, paid=paid, places=places, within=none, slots=baskets[:, None], targets=nothing,
+        hide_trip=trip_is_open, ids=ids, paid=paid, places=places, within=none, slots=baskets[:, None], targets=none,
         bought=ids[:, :1] if bought is None else bought,
         habits=paid[:, :1, None].expand(-1, -1, HABITS) if habits is None else habits,
         store_counts=paid[:, :1] if store_counts is None else store_counts,

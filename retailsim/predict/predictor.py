@@ -16,7 +16,7 @@ from retailsim.errors import UserError
 from retailsim.evaluation.ranking import excluded_ids
 from retailsim.model.basket_model import BasketModel
 from retailsim.model.batch import Batch
-from retailsim.model.next_product import hidden_first, shown_to
+from retailsim.model.next_product import shown_to
 from retailsim.model.world_model import parameter_count
 from retailsim.predict.lookup import People, Places
 from retailsim.predict.request import Prediction, Request, Suggestion
@@ -174,9 +174,8 @@ class Predictor:
             UserError: as `predict_many` does.
         """
         seats = [self.look_up(request, allow_unknown) for request in requests]
-        batch = hidden_first(self._batch(seats, trip_is_open=False))
         is_open = torch.tensor([not request.trip for request in requests], device=self._device)
-        inputs = shown_to(self._model, replace(batch, hide_trip=is_open))
+        inputs = shown_to(self._model, replace(self._batch(seats, trip_is_open=False), hide_trip=is_open))
         return {name: tensor.cpu().numpy() for name, tensor in inputs.items()}
 
     def _batch(self, seats: Sequence[Seat], trip_is_open: bool) -> Batch:

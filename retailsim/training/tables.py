@@ -23,6 +23,11 @@ from retailsim.storage import Array
 from retailsim.tensor_preparation.t3_time import day_table, hour_table, recency_table
 from retailsim.tensor_preparation.t6_trip import trip_tables
 
+FILES = (
+    CUSTOMER_CACHE, STORE_CACHE, PRODUCT_CACHE, PRICE_CACHE, LAST_PRICE_CACHE,
+    CHAIN_POPULARITY, COMPANION_IDS, COMPANION_WEIGHTS, SUCCESSOR_IDS, SUCCESSOR_WEIGHTS,
+)  # fmt: skip
+
 
 def load_tables(root: Path) -> Tables:
     """The six tensors' tables under data root `root`, in memory."""
