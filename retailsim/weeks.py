@@ -19,6 +19,7 @@ class Calendar:
     last_week: int
     train_end: int = 80
     val_end: int = 95
+    dates_known: bool = True  # False: weeks follow each other, but which days of the year they were is not known
 
     def __post_init__(self) -> None:
         if self.first_monday.weekday() != 0:

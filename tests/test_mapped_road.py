@@ -78,15 +78,20 @@ def check_masks(name: str, shop: recipe.Shop) -> None:
     found = [tensors for _, tensors in recipe.tensors(shop, "test").values()]
     six = {t: np.concatenate([tensors[t].reshape(-1, tensors[t].shape[-1]) for tensors in found]) for t in found[0]}
     assert all(np.isfinite(values).all() for values in six.values())
+    is_anonymous = name == "six_columns"
     has_hour, has_store, has_price = name != "ta_feng", name in ("six_columns", "complete_journey"), name != "instacart"
     assert (six["t3"][:, layout.T3["hour"]].any(axis=1) == has_hour).all()
+    of_year = [layout.T3[name] for name in ("week", "holiday", "season")]
+    assert all((six["t3"][:, part].any() == (name != "instacart")) for part in of_year)
+    assert six["t3"][:, layout.T3["weekday"]].any(axis=1).all()
+    seasons = pq.read_table(CUSTOMER_EMBEDDINGS.at(shop.data))["spring"]
+    assert is_anonymous or (seasons.null_count == len(seasons)) == (name == "instacart")
     seen = PRICE_CACHE.read(shop.data)
     assert seen.any() == has_price
     masks = six["t4"][:, [layout.T4_PAID_KNOWN, layout.T4_BASKET.stop - 1]]
     assert masks.any() == has_price
     no_store = six["t5"][:, [7, 20]]  # format and region unknown
     assert no_store.all() and (six["t5"][:, 23].any() == has_store)
-    is_anonymous = name == "six_columns"
     assert (six["t1"][:, 27].any() == (not is_anonymous)) and six["t1"][:, 8].any()
     assert not six["t6"].any()  # none of them has trip labels
     products = PRODUCT_CACHE.read(shop.data)

@@ -53,7 +53,13 @@ def test_share_runs_from_0_to_1_over_all_splits():
 
 def test_json_gives_the_same_calendar_back():
     assert Calendar.from_json(PUBLISHED.to_json()) == PUBLISHED
-    assert PUBLISHED.to_json() == {"first_monday": "2006-04-10", "last_week": 117, "train_end": 80, "val_end": 95}
+    assert PUBLISHED.to_json() == {
+        "first_monday": "2006-04-10",
+        "last_week": 117,
+        "train_end": 80,
+        "val_end": 95,
+        "dates_known": True,
+    }
 
 
 def test_contradictions_are_refused_with_both_values():

@@ -6,6 +6,7 @@ customer_store_affinity, customer_mission_patterns) and, where rows cannot be us
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from retailsim import console
@@ -108,6 +109,7 @@ def prepare_transactions(
     verdict = judge(read_transactions(source, engine, mapping), stored, engine, schema)
     account = usable_account(verdict, source)
     calendar = calendar_of(verdict.used, train_end, val_end, schema.names["date"])
+    calendar = replace(calendar, dates_known=mapping is None or mapping.dates_known)
     if nrows is not None:
         sample = engine.create_table("sample", sample_customers(verdict.rows, nrows).select("file", "row"), temp=True)
         verdict = verdict.of(sample)
@@ -119,8 +121,10 @@ def prepare_transactions(
         QUARANTINE.write(root, verdict.aside, engine, ["file", "row"])
     else:
         (root / QUARANTINE.path).unlink(missing_ok=True)
-    if mapping and mapping.unknown:
-        console.out.print(f"not in the source, so unknown: {', '.join(mapping.unknown)}")
+    if mapping:
+        unknown = [*mapping.unknown, *(() if calendar.dates_known else ("the season",))]
+        if unknown:
+            console.out.print(f"not in the source, so unknown: {', '.join(unknown)}")
     n = TRANSACTIONS.read(root, engine).count().execute()
     console.out.print(
         f"{rows:,} rows in = {rows - aside:,} used + {aside:,} set aside{' in ' + QUARANTINE.path if aside else ''}; "

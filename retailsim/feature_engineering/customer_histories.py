@@ -45,7 +45,10 @@ def describe_customers(
         engine: where the fitting runs.
     """
     loadings = fit_projection(transactions, "customer_id", DIRECTIONS, calendar, engine)
-    return customer_histories(transactions, brands, loadings, largest_groups(transactions, calendar, engine))
+    found = customer_histories(transactions, brands, loadings, largest_groups(transactions, calendar, engine))
+    if calendar.dates_known:
+        return found
+    return found.mutate(**{season: ibis.null("float64") for season in SEASONS}).select(*found.columns)
 
 
 def largest_groups(transactions: ir.Table, calendar: Calendar, engine: ibis.BaseBackend) -> list[str]:

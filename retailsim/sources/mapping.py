@@ -91,6 +91,11 @@ class Mapping:
         return [name for name in SPELLINGS if name not in self.columns]
 
     @property
+    def dates_known(self) -> bool:
+        """Whether dates are the source's own, and not counted back from a day that was chosen."""
+        return not any(join.count_back for join in self.joins)
+
+    @property
     def raw_columns(self) -> set[str]:
         """Every raw column that is read, those that `count_back` makes left out."""
         made = {join.count_back.name for join in self.joins if join.count_back}

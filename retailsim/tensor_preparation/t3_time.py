@@ -9,6 +9,8 @@
 | season | 8 | spring, summer, autumn, winter one-hot; nearness to the middle of each | 0…1 |
 | trend | 16 | 0 years since the first week · 1 share of the year gone · 2 share of the month gone · 3 first trip or anonymous · 4 log weeks since the last trip · 5–7 its decay over 1, 4 and 13 weeks · 8–15 one-hot 1, 2, 3, 4, 5–6, 7–9, 10–17, 18+ weeks | 0…2 |
 
+Where the days of the year are not known (`Calendar.dates_known`), week, holiday, season and 0–2 of trend are all 0, as no day's are.
+
 Deterministic encodings (SPEC C13). Bank holidays of England come from the `holidays` package; school holidays follow the
 usual English term dates, by rule.
 """
@@ -31,11 +33,18 @@ def day_table(calendar: Calendar) -> np.ndarray:
     """Rows by days since the first Monday, up to a week after the last one: float32 [7 · (last_week + 1), 64]."""
     days = [calendar.first_monday + timedelta(days=i) for i in range(7 * (calendar.last_week + 1))]
     table = np.zeros((len(days), T3.width), dtype=np.float32)
-    phase = np.array([_year_share(day) for day in days])
-    table[:, T3["week"]] = _waves(phase, 8)
     weekday = np.arange(len(days)) % 7
     table[np.arange(len(days)), T3["weekday"].start + weekday] = 1
     table[:, T3["weekday"].start + 7] = weekday >= 5
+    if calendar.dates_known:
+        _fill_year(table, days)
+    return table
+
+
+def _fill_year(table: np.ndarray, days: list[date]) -> None:
+    """Where in the year each day lies, and how many years have gone."""
+    phase = np.array([_year_share(day) for day in days])
+    table[:, T3["week"]] = _waves(phase, 8)
     table[:, T3["holiday"]] = _holidays(days)
     middles = np.array([3.5, 6.5, 9.5, 0.5]) / 12  # mid-April, mid-July, mid-October, mid-January
     season = np.array([(day.month % 12) // 3 for day in days])  # 0 winter … 3 autumn
@@ -45,7 +54,6 @@ def day_table(calendar: Calendar) -> np.ndarray:
     table[:, trend] = np.arange(len(days)) / 365.25
     table[:, trend + 1] = phase
     table[:, trend + 2] = [(day.day - 1) / 31 for day in days]
-    return table
 
 
 def hour_table() -> np.ndarray:

@@ -1,5 +1,6 @@
 """C12, C13: when the trip takes place: true dates, neighbours that are near, no random numbers."""
 
+from dataclasses import replace
 from datetime import date
 
 import numpy as np
@@ -36,6 +37,13 @@ def test_tables_have_a_row_per_day_hour_and_recency():
     assert hour_table().shape == (25, 64) and recency_table().shape == (MAX_RECENCY + 1, 64)
     for table in (day_table(CALENDAR), hour_table(), recency_table()):
         assert table.dtype == np.float32 and np.isfinite(table).all() and np.abs(table).max() < 2.5
+
+
+def test_of_days_that_are_not_known_only_the_weekday_is():  # C2
+    known, table = day_table(CALENDAR), day_table(replace(CALENDAR, dates_known=False))
+    assert np.array_equal(table[:, T3["weekday"]], known[:, T3["weekday"]])
+    table[:, T3["weekday"]] = 0
+    assert not table.any()
 
 
 def test_each_table_fills_its_own_columns():
