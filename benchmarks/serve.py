@@ -84,7 +84,8 @@ def main(
 def bodies(data_dir: Path, count: int) -> list[dict[str, Any]]:
     """Requests made of the validation baskets: the first product is asked for, the others are visible."""
     samples, calendar, vocabulary = load_baskets(data_dir, "val"), load_calendar(data_dir), load_vocabulary(data_dir)
-    stores = connect().to_pyarrow(STORE_FEATURES.read(data_dir, connect()).order_by("row").store_id).to_pylist()
+    engine = connect()
+    stores = engine.to_pyarrow(STORE_FEATURES.read(data_dir, engine).order_by("row").store_id).to_pylist()
     columns, some = samples.columns, np.random.default_rng(0).choice(len(samples), count, replace=len(samples) < count)
     return [
         {

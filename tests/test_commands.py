@@ -62,7 +62,7 @@ PROMISED = {
     "baselines": "--blend --data-dir",
     "evaluate": "--split --detailed --json --data-dir",
     "ablate": "--split --retrain --synergy --seeds --preset --json --seed --data-dir --checkpoint-dir",
-    "report": "--output --evaluation --customer --catalogue --data-dir",
+    "report": "--output --evaluation --ablation --customer --catalogue --data-dir",
     "predict": "--customer --store --when --trip --basket --price --segment --top --json --requests --output --data-dir",
     "serve": "--host --port --catalogue --device --data-dir",
     "export": "--output --format --overwrite --data-dir",

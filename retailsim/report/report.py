@@ -17,6 +17,7 @@ from retailsim.errors import UserError
 from retailsim.manifest import fingerprint, manifest_path, read_manifest, versions
 from retailsim.predict import Predictor
 from retailsim.predict.catalogue import read_names
+from retailsim.report.ablation_section import ablation as ablation_section
 from retailsim.report.model_sections import breakdowns, calibration, curves, metrics, provenance
 from retailsim.report.page import Section, render
 from retailsim.report.product_sections import price_examples, product_map
@@ -24,7 +25,11 @@ from retailsim.report.story import story
 from retailsim.storage import atomic, connect
 from retailsim.training import checkpoint as checkpoints
 
-EVALUATION = "evaluation_test.json"
+EVALUATION, ABLATION = "evaluation_test.json", "ablation.json"
+KINDS = {  # file beside the checkpoint → flag, verb that writes it, what it must hold
+    EVALUATION: ("--evaluation", "evaluate", {"views", "baselines", "slices", "auxiliary"}),
+    ABLATION: ("--ablation", "ablate", {"exchanged", "baskets", "split"}),
+}
 STAGES = ((PIPELINE, TRANSACTIONS), (FEATURES, PSEUDO_BRANDS), (CACHE, CUSTOMER_CACHE))
 
 
@@ -32,6 +37,7 @@ def report(
     checkpoint: Annotated[Path, tyro.conf.Positional],
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("report.html"),
     evaluation: Path | None = None,
+    ablation: Path | None = None,
     customer: str | None = None,
     catalogue: Path | None = None,
     data_dir: Path = Path("data"),
@@ -42,12 +48,14 @@ def report(
         checkpoint: a checkpoint of training, e.g. checkpoints/best_model.pt.
         output: the page; one file of about 5 MB that needs no network.
         evaluation: what "evaluate --json" wrote; left out: evaluation_test.json beside the checkpoint, if it is there.
+        ablation: what "ablate --json" wrote; left out: ablation.json beside the checkpoint, if it is there.
         customer: whose story is told; left out: the one with most trips.
         catalogue: CSV or Parquet file with columns product_id and name: shows names.
         data_dir: root of what the stages wrote.
     """
     names = read_names(catalogue) if catalogue else {}
-    found = read_evaluation(checkpoint, evaluation)
+    found = read_figures(checkpoint, evaluation, EVALUATION)
+    worth = read_figures(checkpoint, ablation, ABLATION)
     with console.stages(4) as advance:
         advance("model")
         predictor = Predictor.load(checkpoint, data_dir, names=names)
@@ -57,6 +65,8 @@ def report(
         sections: list[Section] = [provenance(facts), curves(read_epochs(checkpoint)), metrics(found, command)]
         if found:
             sections += [breakdowns(found), calibration(found)]
+        if worth:
+            sections.append(ablation_section(worth))
         advance("products")
         sections.append(product_map(data_dir, predictor.vocabulary, names))
         advance("prices")
@@ -71,23 +81,25 @@ def report(
     )
 
 
-def read_evaluation(checkpoint: Path, path: Path | None) -> dict[str, Any] | None:
-    """The evaluation's figures; None where none was named and none lies beside the checkpoint."""
-    found = path or checkpoint.with_name(EVALUATION)
+def read_figures(checkpoint: Path, path: Path | None, kind: str) -> dict[str, Any] | None:
+    """The figures of a `kind` of KINDS; None where no file was named and none lies beside the checkpoint."""
+    flag, verb, needed = KINDS[kind]
+    found = path or checkpoint.with_name(kind)
     if not found.exists():
         if path:
             raise UserError(
-                f'--evaluation {path} does not exist: write it with "retailsim evaluate {checkpoint} --json {path}"'
+                f'{flag} {path} does not exist: write it with "retailsim {verb} {checkpoint} --json {path}"'
             )
         return None
     try:
         record = json.loads(found.read_text(encoding="utf-8"))
-        if not isinstance(record, dict) or not {"views", "baselines", "slices", "auxiliary"} <= set(record):
+        if not isinstance(record, dict) or not needed <= set(record):
             raise ValueError("figures are missing")
         return record
     except ValueError as error:
+        what = {EVALUATION: "evaluation", ABLATION: "ablation"}[kind]
         raise UserError(
-            f'{found} is no evaluation: write it with "retailsim evaluate {checkpoint} --json {found}"'
+            f'{found} is no {what}: write it with "retailsim {verb} {checkpoint} --json {found}"'
         ) from error
 
 

@@ -8,6 +8,8 @@ from html import unescape
 
 import pytest
 
+from retailsim.report.ablation_section import ablation
+from retailsim.report.page import Figure
 from retailsim.report.report import main
 from tests import recipe
 
@@ -31,6 +33,8 @@ def evaluated(shop, trained, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def page(shop, evaluated):
+    flags = [evaluated / "best_model.pt", "--json", evaluated / "ablation.json", "--data-dir", shop.data]
+    assert recipe.call("training.ablate", flags, shop) == 0
     output = evaluated / "page" / "report.html"
     assert main([str(evaluated / "best_model.pt"), "-o", str(output), "--data-dir", str(shop.data)]) == 0
     return output
@@ -40,13 +44,26 @@ def test_the_sections_and_what_they_say(page, evaluated):
     html = unescape(page.read_text(encoding="utf-8"))
     assert re.findall("<h2>(.*?)</h2>", html) == [
         "What was trained on what", "Training", "How good it is", "Where it is good", "Can its probabilities be believed",
-        "Map of the products", "Prices and promotions", "One customer's story",
+        "What each tensor is worth", "Map of the products", "Prices and promotions", "One customer's story",
     ]  # fmt: skip
     found = json.loads((evaluated / "evaluation_test.json").read_text())
     top1 = f"{100 * found['views']['fresh']['trip_unknown']['top1']:.2f} %"
     assert f"<td>model, trip unknown</td><td class=number>{top1}</td>" in html
     assert all(f"<td>{name}</td>" in html for name in found["baselines"])
     assert "4 epochs; the best by validation loss is epoch" in html and "What spoke for " in html
+
+
+def test_the_ablations_figures_are_its_files(evaluated, shop):
+    record = json.loads((evaluated / "ablation.json").read_text())
+    record["retrained"] = {"seeds": 3, "runs": {"without T1": {"metrics": {"mrr": {"drop": 0.25}}}}}
+    (figure,) = [part for part in ablation(record).parts if isinstance(part, Figure)]
+    exchanged, retrained, claims = figure.data
+    drops = {name: of["drops"]["mrr"] for name, of in record["exchanged"]["tensors"].items()}
+    assert dict(zip(exchanged["x"], exchanged["y"], strict=True)) == {n: 100 * of["drop"] for n, of in drops.items()}
+    for i, of in enumerate(drops.values()):
+        low, high = exchanged["error_y"]["arrayminus"][i], exchanged["error_y"]["array"][i]
+        assert [100 * of["drop"] - low, 100 * of["drop"] + high] == pytest.approx([100 * end for end in of["interval"]])
+    assert (retrained["x"], retrained["y"]) == (["T1"], [25.0]) and claims["y"][0] == 15
 
 
 def test_the_story_shows_the_models_own_prediction(page, evaluated, shop):
@@ -66,6 +83,8 @@ def test_what_is_not_there_is_said(shop, trained, tmp_path):
     [
         (["--customer", "X"], "unknown customer 'X'"),
         (["--evaluation", "nowhere.json"], "nowhere.json does not exist"),
+        (["--ablation", "nowhere.json"], "--ablation nowhere.json does not exist"),
+        (["--ablation", "other.json"], "other.json is no ablation"),
         (["--evaluation", "torn.json"], "torn.json is no evaluation"),
         (["--evaluation", "other.json"], "other.json is no evaluation"),
     ],
