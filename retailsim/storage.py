@@ -4,6 +4,7 @@ An atomic write goes to a temporary file in the same folder, is flushed to disk 
 run or a full disk leaves the old file or none, never half of one.
 """
 
+import errno
 import glob
 import json
 import os
@@ -56,8 +57,23 @@ def atomic(path: Path) -> Iterator[Path]:
         with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)
+    except OSError as error:
+        if error.errno is None or error.filename is not None:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error  # a full disk does not say of which file
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_parquet(table: ir.Table, path: Path, engine: ibis.BaseBackend, **options: Any) -> None:
+    """Write `table` to `path` with `options` of the engine; an OSError where the disk does not take it."""
+    try:
+        engine.to_parquet(table, path, **options)
+    except duckdb.IOException as error:
+        number = re.search(r'"errno":"(\d+)"', str(error))  # DuckDB tells a full disk in words only
+        if number is None:
+            raise
+        raise OSError(int(number[1]), os.strerror(int(number[1]))) from error
 
 
 @contextmanager
@@ -159,14 +175,7 @@ class Table(Artifact):
             **{name: ops.Cast(table[name], to=dtype).to_expr() for name, (dtype, _) in self.columns.items()}
         )
         with atomic(root / self.path) as temporary:
-            try:
-                engine.to_parquet(typed.order_by(order_by), temporary, compression="zstd")
-            except duckdb.IOException as error:
-                number = re.search(r'"errno":"(\d+)"', str(error))  # DuckDB tells a full disk in words only
-                if number is None:
-                    raise
-                code = int(number[1])
-                raise OSError(code, os.strerror(code), str(root / self.path)) from error
+            write_parquet(typed.order_by(order_by), temporary, engine, compression="zstd")
 
 
 @dataclass(frozen=True)
@@ -193,7 +202,14 @@ class Array(Artifact):
     def write(self, root: Path, array: np.ndarray) -> None:
         """Write `array` as the declared dtype."""
         with atomic(root / self.path) as temporary, open(temporary, "wb") as file:
-            np.save(file, np.ascontiguousarray(array, dtype=self.dtype), allow_pickle=False)
+            try:
+                np.save(file, np.ascontiguousarray(array, dtype=self.dtype), allow_pickle=False)
+            except OSError as error:
+                if error.errno is not None:
+                    raise
+                raise OSError(
+                    errno.ENOSPC, os.strerror(errno.ENOSPC)
+                ) from error  # NumPy says "10 requested, 3 written"
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from retailsim.artifacts import SAMPLE_TABLES, TRANSACTIONS, VOCABULARY
+from retailsim.artifacts import CUSTOMER_CACHE, SAMPLE_TABLES, TRANSACTIONS, VOCABULARY
 from tests import recipe
 
 NOBODY = 65534  # the user id without rights
@@ -171,13 +171,19 @@ class TestPermissions:
         finally:
             os.seteuid(own)
 
-    def test_a_source_that_may_not_be_read(self, capsys, shop, folder):  # C4
-        source = folder / "receipts.csv"
+    @pytest.mark.parametrize("name", ["receipts.csv", "receipts.csv.gz", "receipts.csv.zst", "receipts.parquet"])
+    def test_a_source_that_may_not_be_read(self, capsys, shop, folder, name):  # C4
+        source = folder / name
         shutil.copy(sorted(shop.raw.glob("transactions_*.csv"))[0], source)
         source.chmod(0o000)
         said = self.refused(capsys, shop, source, folder / "data")
-        assert "receipts.csv" in said and "Permission denied" in said
+        assert f"{source} cannot be used (Permission denied)" in said
         assert not files(folder / "data")
+
+    def test_a_folder_that_may_not_be_looked_into(self, capsys, shop, folder):  # C4
+        (folder / "raw").mkdir(mode=0o000)
+        said = self.refused(capsys, shop, folder / "raw", folder / "data")
+        assert f"{folder / 'raw'} cannot be used (Permission denied)" in said
 
     def test_a_folder_that_may_not_be_written(self, capsys, shop, folder):  # C39
         source = folder / "receipts.csv"
@@ -186,6 +192,20 @@ class TestPermissions:
         (folder / "data").mkdir(mode=0o555)
         said = self.refused(capsys, shop, source, folder / "data")
         assert str(folder / "data") in said and "Permission denied" in said
+
+
+def test_a_full_disk_at_the_cache(capsys, shop, tmp_path):  # C29
+    """Arrays are written by NumPy, which says "204672 requested and 43 written" of it."""
+    data = tmp_path / "data"
+    shutil.copytree(shop.data, data)
+    (data / CUSTOMER_CACHE.path).unlink()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2_000, hard))
+    try:
+        said = refused(capsys, shop, "training.prepare_tensor_cache", "--data-dir", data)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert f"{data / CUSTOMER_CACHE.path} cannot be used (No space left on device)" in said
 
 
 def test_unknown_split(capsys, shop, trained):

@@ -78,3 +78,26 @@ def _environment():
     """This Python and this project's commands first."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     return {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT), "NO_MKDOCS_2_WARNING": "1"}
+
+
+def named_tests(page):
+    """(file, test) pairs that a page names as `file::test`; `::test` alone is of the file that was named last."""
+    found, file = [], None
+    for path, name in re.findall(r"`([\w/]*(?:\.py)?)::(\w+)[^`]*`", page.read_text(encoding="utf-8")):
+        file = path or file
+        found.append((file, name))
+    return found
+
+
+@pytest.mark.parametrize("name", ["trust.md", "validation.md"])
+def test_the_tests_that_a_page_names_exist(name):
+    pairs = named_tests(ROOT / "docs" / name)
+    assert len(pairs) > 10
+    lacking = [
+        f"{file}::{test}"
+        for file, test in pairs
+        if not re.search(
+            rf"^ *(?:def|class) {test}\b", (ROOT / "tests" / file).read_text(encoding="utf-8"), re.MULTILINE
+        )
+    ]
+    assert lacking == []

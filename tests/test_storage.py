@@ -1,7 +1,9 @@
 """Files between the stages: identity of write and read, atomic writes, sentences for what is damaged."""
 
+import errno
 import json
 import os
+import resource
 import subprocess
 import sys
 from datetime import date, datetime
@@ -88,6 +90,31 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_temporary(tmp_path):  # C
     with pytest.raises(OSError, match="disk full"):
         write_half()
     assert path.read_text() == "old" and files_under(tmp_path) == ["file.txt"]
+
+
+@pytest.fixture
+def full_disk():
+    """No file may grow beyond 200 bytes: what a full disk does to a write, without filling one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize("kind", ["table", "array", "record"])
+def test_a_full_disk_is_said_of_the_file_and_leaves_the_old_one(kind, tmp_path, full_disk):  # C29
+    write = {
+        "table": lambda: TABLE.write(tmp_path, sales(), connect(), ["product_id"]),
+        "array": lambda: ARRAY.write(tmp_path, np.ones((500, 3))),
+        "record": lambda: RECORD.write(tmp_path, {"weeks": list(range(500))}),
+    }[kind]
+    path = tmp_path / {"table": TABLE, "array": ARRAY, "record": RECORD}[kind].path
+    path.parent.mkdir()
+    path.write_text("old")
+    with pytest.raises(OSError) as caught:
+        write()
+    assert caught.value.errno in (errno.EFBIG, errno.ENOSPC) and caught.value.filename == str(path)
+    assert path.read_text() == "old" and list(path.parent.iterdir()) == [path]
 
 
 def test_a_table_whose_rows_cannot_be_made_leaves_the_old_file(tmp_path):

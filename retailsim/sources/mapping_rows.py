@@ -95,6 +95,12 @@ def _joined(rows: ir.Table, side: ir.Table, join: Join, path: Path) -> ir.Table:
         raise UserError(
             f"{path}: {there} {twice[0][there]!r} stands in {twice[0]['n']} rows, so a row would count twice: keep one"
         )
+    keys = rows.filter(rows[here].notnull()).select(here)
+    hits = keys.semi_join(side, [keys[here] == side[there]]).limit(1).count()
+    if not hits.execute() and keys.limit(1).count().execute():
+        raise UserError(
+            f"{path}: no {there} there is a {here} of the rows, so nothing would be known: name the right key in the mapping"
+        )
     new = [name for name in side.columns if name not in rows.columns]
     keyed = side.select(**{f"{there}_joined": side[there]}, **{name: side[name] for name in new})
     joined = rows.left_join(keyed, [rows[here] == keyed[f"{there}_joined"]])

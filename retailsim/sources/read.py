@@ -9,7 +9,7 @@ from retailsim.errors import UserError
 from retailsim.sources.mapping import Mapping
 from retailsim.sources.mapping_rows import mapped_rows, matching_files, side_file
 from retailsim.sources.schema import LINE, ROW, SPELLINGS
-from retailsim.sources.stored import csv_header
+from retailsim.sources.stored import csv_header, stored_rows
 from retailsim.storage import engine_errors
 
 CSV_SUFFIXES = (".csv", ".csv.gz", ".csv.zst")
@@ -81,7 +81,7 @@ def read_transactions(source: Path, engine: ibis.BaseBackend, mapping: Mapping |
     if mapping:
         folder = source if source.is_dir() else source.parent
         sides = [(join, side_file(folder, join, SUFFIXES)) for join in mapping.joins]
-        beside = [(join, path, open_file(path, engine).drop(ROW, LINE) if path else None) for join, path in sides]
+        beside = [(join, path, _side_rows(path, engine) if path else None) for join, path in sides]
         return mapped_rows([(path, open_file(path, engine)) for path in files], beside, mapping)
     tables = [_read_file(file, engine) for file in files]
     return ibis.union(*tables) if len(tables) > 1 else tables[0]
@@ -104,6 +104,30 @@ def open_file(file: Path, engine: ibis.BaseBackend) -> ir.Table:
         return _raw_csv(file, engine) if file.name.endswith(CSV_SUFFIXES) else _raw_parquet(file, engine)
     except engine_errors(engine) as error:
         raise unreadable(error, str(file)) from error
+
+
+def _side_rows(file: Path, engine: ibis.BaseBackend) -> ir.Table:
+    """The rows of a file beside the receipts. Nobody accounts for them, so a UserError where one of them is unsound."""
+    if file.stat().st_size == 0:
+        raise UserError(f"{file} is empty: fetch it again")
+    stored = stored_rows([file])[file.name]
+    raw = open_file(file, engine)
+    odd = raw[LINE].notnull().ifelse(raw[ROW], ibis.null("int64")).min()
+    try:
+        found = raw.aggregate(n=raw.count(), odd=odd).to_pyarrow().to_pylist()[0]
+    except engine_errors(engine) as error:
+        raise unreadable(error, str(file)) from error
+    if not stored:
+        raise UserError(f"{file} holds no row: fetch it again")
+    if found["n"] != stored:
+        raise UserError(
+            f"{file} holds {stored:,} rows, of which {found['n']:,} can be told apart: fetch it again, or mend its quotes"
+        )
+    if found["odd"] is not None:
+        raise UserError(
+            f"{file}: row {found['odd']:,} has more or fewer values than the header: mend it, or fetch the file again"
+        )
+    return raw.drop(ROW, LINE)
 
 
 def _read_file(file: Path, engine: ibis.BaseBackend) -> ir.Table:

@@ -30,8 +30,6 @@ def stored_rows(files: list[Path]) -> dict[str, int]:
 def csv_header(file: Path) -> tuple[list[str], str]:
     """The names in the first line of a CSV file, and the delimiter between them."""
     first = next(_chunks(file), b"")
-    if first.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        raise UserError(f"{file} is UTF-16 text: save it as UTF-8 (spreadsheets call it CSV UTF-8)")
     line = first.removeprefix(codecs.BOM_UTF8).split(b"\n", 1)[0].rstrip(b"\r")
     _decoded(codecs.getincrementaldecoder("utf-8")(), line, file, 0)
     text = line.decode(errors="replace")  # a first line longer than a chunk may end inside a letter
@@ -43,10 +41,15 @@ def csv_header(file: Path) -> tuple[list[str], str]:
 
 
 def _parquet_rows(file: Path) -> int:
+    """Rows of a Parquet file, every page of which is read."""
     try:
-        return pq.read_metadata(file).num_rows
+        names = [field.name for field in pq.read_schema(file) if pa.types.is_string(field.type)]
+        with pq.ParquetFile(file, read_dictionary=names, page_checksum_verification=True) as parquet:
+            return sum(batch.num_rows for batch in parquet.iter_batches())
+    except PermissionError:
+        raise
     except (pa.ArrowException, OSError) as error:
-        raise _damaged(file, str(error).splitlines()[0]) from error
+        raise _damaged(file, str(error)) from error
 
 
 def _csv_rows(file: Path) -> int:
@@ -78,7 +81,17 @@ def _csv_rows(file: Path) -> int:
 
 
 def _chunks(file: Path) -> Iterator[bytes]:
-    """The file's bytes, unpacked; a UserError where what is packed is cut off or does not agree with its sum."""
+    """The file's bytes, unpacked; a UserError where what is packed is cut off or does not agree with its sum, and for UTF-16."""
+    chunks = _unpacked(file)
+    first = next(chunks, b"")
+    if first.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise UserError(f"{file} is UTF-16 text: save it as UTF-8 (spreadsheets call it CSV UTF-8)")
+    if first:
+        yield first
+    yield from chunks
+
+
+def _unpacked(file: Path) -> Iterator[bytes]:
     if file.suffix not in (".gz", ".zst"):
         with open(file, "rb") as stream:
             yield from iter(lambda: stream.read(CHUNK), b"")
@@ -109,4 +122,5 @@ def _decoded(decoder: codecs.IncrementalDecoder, chunk: bytes, file: Path, lines
 
 
 def _damaged(file: Path, detail: str) -> UserError:
-    return UserError(f"{file} cannot be read ({detail}): it is cut off or damaged; fetch it again")
+    said = "".join(letter for letter in detail.split("\n")[0] if letter.isprintable())
+    return UserError(f"{file} cannot be read ({said}): it is cut off or damaged; fetch it again")

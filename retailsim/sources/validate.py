@@ -30,9 +30,11 @@ from retailsim.storage import engine_errors
 
 MOST_BROKEN = 0.1  # share of a file's rows with one and the same fault above which the file is refused …
 LEAST_BROKEN = 10  # … if they are so many
+MOST_NAMED = 3  # files that a sentence names
+MOST_SHOWN = 80  # letters of a value that a sentence shows
 ROUNDED_MEND = "export the column as text, so that no spreadsheet rounds it"
 MEND = {  # reason → what to do about a file that is full of it; other reasons never stop a run
-    WIDTH: "export it again with every value that holds a delimiter in quotes",
+    WIDTH: "take delimiters behind the last value out, and put values that hold a delimiter in quotes",
     EMPTY: "fill the column",
     **dict.fromkeys(UNPARSABLE.values(), "write the column that way"),
     ROUNDED: ROUNDED_MEND,
@@ -112,7 +114,8 @@ def usable_account(verdict: Verdict, source: Path) -> list[dict]:
 def _refuse_lost_rows(rows: ir.Table, stored: Mapping[str, int]) -> None:
     """A UserError when the engine has read another number of rows than stand in a file."""
     if not sum(stored.values()):
-        raise UserError("the source holds no row: fetch its files again, or name another source with --input")
+        few = [*list(stored)[:MOST_NAMED], *(["…"] if len(stored) > MOST_NAMED else [])]
+        raise UserError(f"{', '.join(few)} holds no row: fetch it again, or name another source with --input")
     counts = {row["file"]: row["n"] for row in rows.group_by("file").agg(n=rows.count()).to_pyarrow().to_pylist()}
     for file, n in stored.items():
         if counts.get(file, 0) != n:
@@ -129,12 +132,17 @@ def _refuse_broken_files(faults: ir.Table, stored: Mapping[str, int]) -> None:
     )
     for fault in first.order_by(first.n.desc(), "file", "column", "reason").to_pyarrow().to_pylist():
         file, n, rows = fault["file"], fault["n"], stored[fault["file"]]
+        if fault["reason"] in MEND and n >= LEAST_BROKEN and n > MOST_BROKEN * rows:
+            raise UserError(
+                f"{file}: {fault['column']} {fault['reason']} in {n:,} of {rows:,} rows, "
+                f"as {_shown(fault['value'])} in row {fault['row']:,}: {MEND[fault['reason']]}"
+            )
         if fault["reason"] == WIDTH and fault["last"] == rows:
             raise UserError(
                 f"{file} ends in a row that {WIDTH}: it is cut off; fetch it again, or take the row out if it is a remark"
             )
-        if fault["reason"] in MEND and n >= LEAST_BROKEN and n > MOST_BROKEN * rows:
-            raise UserError(
-                f"{file}: {fault['column']} {fault['reason']} in {n:,} of {rows:,} rows, "
-                f"as {fault['value']!r} in row {fault['row']:,}: {MEND[fault['reason']]}"
-            )
+
+
+def _shown(value: str | None) -> str:
+    """A value as a sentence shows it: quoted, on one line, not at length."""
+    return repr(value if value is None or len(value) <= MOST_SHOWN else value[:MOST_SHOWN] + "…")

@@ -18,7 +18,7 @@ from retailsim.labels import TRIP_LABELS
 from retailsim.sources.read import read_transactions, unreadable
 from retailsim.sources.sample import sample_customers
 from retailsim.sources.schema import SPELLINGS, parsed
-from retailsim.storage import atomic, engine_errors
+from retailsim.storage import atomic, engine_errors, write_parquet
 from retailsim.weeks import Calendar
 
 ROAD = ("run-pipeline", "run-feature-engineering", "run-tensor-preparation", "prepare-samples", "prepare-tensor-cache")
@@ -52,7 +52,7 @@ def write_raw(rows: ir.Table, path: Path, engine: ibis.BaseBackend, salt: str = 
     order = [(keys[0] + ":" + keys[1] + salt).hexdigest("md5"), *keys] if salt else keys
     columns = {spellings[0]: rows[name] for name, spellings in SPELLINGS.items()}
     with atomic(path) as temporary:
-        engine.to_parquet(rows.order_by(order).select(**columns), temporary)
+        write_parquet(rows.order_by(order).select(**columns), temporary, engine)
 
 
 def rebuild(shop: Shop, calendar: Calendar, seed: int) -> Shop:

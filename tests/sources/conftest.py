@@ -1,5 +1,7 @@
-"""Raw rows as published, typed by hand: one good row, and what a test changes of it."""
+"""Raw rows as published, typed by hand: one good row, what a test changes of it, and a small good file."""
 
+import csv
+import io
 from collections.abc import Callable
 
 import ibis
@@ -33,6 +35,31 @@ PUBLISHED = {
     "STORE_FORMAT": "LS",
     "STORE_REGION": "E02",
 }
+
+
+def good_file() -> bytes:
+    """Sixty rows: twelve baskets of five products over two weeks, three stores, a quarter of them anonymous."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(PUBLISHED)
+    for basket in range(12):
+        week = basket % 2
+        shared = {
+            "SHOP_WEEK": f"20060{7 + week}", "SHOP_DATE": f"200604{10 + basket % 7 + 7 * week}", "SHOP_HOUR": f"{8 + basket}",
+            "CUST_CODE": f"CUST{basket % 5}" if basket % 4 else "", "BASKET_ID": f"9941001005328{basket:02}",
+            "STORE_CODE": f"STORE0000{basket % 3}",
+        }  # fmt: skip
+        for product in range(basket, basket + 5):
+            row = {
+                "PROD_CODE": f"PRD{product:07}",
+                "PROD_CODE_10": f"CL{product % 4}",
+                "SPEND": f"{1 + product % 9}.25",
+            }
+            writer.writerow({**PUBLISHED, **shared, **row}.values())
+    return buffer.getvalue().encode()
+
+
+GOOD = good_file()
 
 
 @pytest.fixture
