@@ -1,6 +1,6 @@
-"""The documentation: it builds without a broken link, its tutorials run, its numbers hold.
+"""The documentation: it builds without a broken link, its tutorials run, its example is a mapping.
 
-Its commands, one by one: tests/test_documented_commands.py.
+Its commands, one by one: tests/test_documented_commands.py. Its numbers: tests/test_documented_numbers.py.
 """
 
 import os
@@ -11,28 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from retailsim.config import PRESETS
-from retailsim.layout import TENSORS
 from retailsim.sources.mapping import parse_mapping
 from tests.pages import ROOT, blocks
 
 TUTORIALS = sorted((ROOT / "docs" / "tutorials").glob("*.md"))
-
-
-def test_the_tensors_page_has_the_layouts():
-    text = (ROOT / "docs/tensors.md").read_text(encoding="utf-8")
-    for tensor in TENSORS:
-        slices = " · ".join(f"{name} {width}" for name, width in tensor.widths.items())
-        assert f"| {tensor.name} | {tensor.width} | {slices} |" in text
-
-
-def test_the_model_page_has_the_presets():
-    text = (ROOT / "docs/model.md").read_text(encoding="utf-8")
-    assert re.findall(r"^\| `(\w+)` \|", text, flags=re.MULTILINE) == ["tiny", "small", "best", "full"]
-    for name, config in PRESETS.items():
-        m = config.model
-        has = "yes" if m.history else "no"
-        assert f"| `{name}` | {m.width} | {m.encoder_layers} | {m.decoder_layers} | {m.state_size} | {has} |" in text
 
 
 def test_the_site_builds_and_no_link_is_broken(tmp_path):
