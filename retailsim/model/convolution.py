@@ -31,7 +31,7 @@ class ShortConvolution(nn.Module):
             return shifted(x, self.weight, self.bias)
         if x.is_cuda:
             return _ShiftedConvolution.apply(x, self.weight, self.bias)
-        apply = _CachedConvolution.apply if x.is_cpu and x.dtype == self.weight.dtype else convolve
+        apply = _CachedConvolution.apply if x.is_cpu else convolve
         return apply(x, self.weight, self.bias)
 
 
@@ -77,23 +77,29 @@ class _CachedConvolution(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         ctx.save_for_backward(x, weight)
-        return convolve(x, weight, bias)
+        return convolve(x, weight.to(x.dtype), bias.to(x.dtype))
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         x, weight = ctx.saved_tensors
-        taps = _gradient_of_taps(x, gradient, weight.shape[-1]).view_as(weight)
-        return convolve(gradient, weight.flip(-1), None), taps, gradient.sum((0, 1))
+        taps = _gradient_of_taps(x, gradient, weight.shape[-1], weight.dtype).view_as(weight)
+        return (
+            convolve(gradient, weight.flip(-1).to(gradient.dtype), None),
+            taps,
+            gradient.sum((0, 1), dtype=weight.dtype),
+        )
 
 
-def _gradient_of_taps(x: Float[Tensor, "B L C"], gradient: Float[Tensor, "B L C"], taps: int) -> Float[Tensor, "C K"]:
-    """Sum over baskets and places of what each tap saw times the gradient of what it made, block by block of baskets."""
+def _gradient_of_taps(
+    x: Float[Tensor, "B L C"], gradient: Float[Tensor, "B L C"], taps: int, dtype: torch.dtype
+) -> Float[Tensor, "C K"]:
+    """Sum over baskets and places of what each tap saw times the gradient of what it made, block by block of baskets, in `dtype`."""
     length, side = x.shape[1], min(taps // 2, x.shape[1] - 1)
-    result = x.new_zeros(taps, x.shape[2])
+    result = x.new_zeros(taps, x.shape[2], dtype=dtype)
     baskets = max(1, BLOCK // length)
     for inputs, gradients in zip(x.split(baskets), gradient.split(baskets), strict=True):
         for shift in range(-side, side + 1):  # a tap farther away than the basket is long sees nothing
             first, end = max(0, -shift), min(length, length - shift)
             seen = inputs[:, first + shift : end + shift] * gradients[:, first:end]
-            result[taps // 2 + shift] += seen.sum((0, 1))
+            result[taps // 2 + shift] += seen.sum((0, 1), dtype=dtype)
     return result.T
