@@ -11,10 +11,12 @@ from typing import Any
 
 import ibis
 import ibis.expr.types as ir
+import yaml
 
 from retailsim import console
 from retailsim.cli import VERBS
 from retailsim.labels import TRIP_LABELS
+from retailsim.sources.mapping import Mapping, parse_mapping
 from retailsim.sources.read import read_transactions, unreadable
 from retailsim.sources.sample import sample_customers
 from retailsim.sources.schema import SPELLINGS, parsed
@@ -25,6 +27,7 @@ ROAD = ("run-pipeline", "run-feature-engineering", "run-tensor-preparation", "pr
 PRODUCT = ("product_id", "hierarchy_10", "hierarchy_20", "hierarchy_30", "hierarchy_40")
 CUSTOMER = ("customer_id", "price_segment", "lifestage")
 STORE = ("store_id", "store_format", "store_region")
+PUBLISHED_DATE = "%Y%m%d"
 NEW = "-new"  # ends the id of a product that a changed future introduces
 KEPT_DIGITS = "01234567"  # a basket of the changed week stays as it is where the md5 of its id begins with one of these
 
@@ -35,12 +38,13 @@ class Shop:
 
     raw: Path
     root: Path
+    mapping: Path | None = None  # that says what the receipts do not have; None: they have all
 
 
-def take_receipts(source: Path, nrows: int, engine: ibis.BaseBackend) -> ir.Table:
+def take_receipts(source: Path, nrows: int, engine: ibis.BaseBackend, mapping: Mapping | None = None) -> ir.Table:
     """About `nrows` raw rows of `source` as text under our names, as whole customers, kept on `engine`."""
     try:
-        rows = read_transactions(source, engine).select(*SPELLINGS)
+        rows = read_transactions(source, engine, mapping).select(*SPELLINGS)
         return engine.create_table("receipts", sample_customers(rows, nrows), temp=True)
     except engine_errors(engine) as error:
         raise unreadable(error, str(source)) from error
@@ -55,12 +59,27 @@ def write_raw(rows: ir.Table, path: Path, engine: ibis.BaseBackend, salt: str = 
         write_parquet(rows.order_by(order).select(**columns), temporary, engine)
 
 
+def mapping_of(text: str) -> Mapping:
+    """The mapping that the pipeline's settings hold as YAML `text`."""
+    return parse_mapping(text, "the mapping of the last pipeline")
+
+
+def write_mapping(mapping: Mapping, path: Path) -> None:
+    """Write the mapping of what `write_raw` writes: published names and forms, without the columns that `mapping` lacks."""
+    columns: dict[str, Any] = {name: SPELLINGS[name][0] for name in mapping.columns}
+    columns["date"] = {"column": columns["date"], "format": PUBLISHED_DATE}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(yaml.safe_dump({"columns": columns}), encoding="utf-8")
+
+
 def rebuild(shop: Shop, calendar: Calendar, seed: int) -> Shop:
     """Run commands 1–5 on `shop.raw`, with the split weeks of `calendar` and the features' `seed`."""
     flags: dict[str, dict[str, Any]] = {
         "run-pipeline": {"input": shop.raw, "train_weeks": calendar.train_end, "val_weeks": calendar.val_end},
         "run-feature-engineering": {"seed": seed},
     }
+    if shop.mapping:
+        flags["run-pipeline"]["mapping"] = str(shop.mapping)
     with console.silence():
         for verb in ROAD:
             module = importlib.import_module(f"retailsim.{VERBS[verb][0]}")

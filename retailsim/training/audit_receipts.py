@@ -53,7 +53,7 @@ def receipt_rules(root: Path, calendar: Calendar) -> list[Finding]:
 
 def _signature(rows: ir.Table) -> ir.StringValue:
     """What was bought, how many and for how much, as one text."""
-    line = rows.product_id + ":" + rows.quantity.cast("string") + ":" + rows.spend.cast("string")
+    line = rows.product_id + ":" + rows.quantity.cast("string") + ":" + rows.spend.cast("string").fill_null("?")
     return line.group_concat(sep="\n", order_by=rows.product_id)
 
 
@@ -130,7 +130,8 @@ def calendar_rule(baskets: ir.Table, calendar: Calendar) -> Finding:
         | (baskets.date.day_of_week.index() + 1 != baskets.weekday)
     )
     labels = (
-        baskets.group_by("shop_week")
+        baskets.filter(baskets.shop_week.notnull())
+        .group_by("shop_week")
         .agg(first=baskets.week.min(), last=baskets.week.max())
         .order_by("shop_week")
         .to_pyarrow()
@@ -147,7 +148,8 @@ def calendar_rule(baskets: ir.Table, calendar: Calendar) -> Finding:
         for before, after in zip(labels, labels[1:], strict=False)
         if after["first"] <= before["last"]
     ]
-    return _timed("week and date", examples, f"{len(labels)} week labels, each one calendar week, in order")
+    evidence = f"{len(labels)} week labels, each one calendar week, in order" if labels else "there are no week labels"
+    return _timed("week and date", examples, evidence)
 
 
 def sequence_rule(baskets: ir.Table) -> Finding:
@@ -169,7 +171,10 @@ def sequence_rule(baskets: ir.Table) -> Finding:
 
 def hour_rule(baskets: ir.Table) -> Finding:
     """No basket is bought at an hour at which hardly any other is."""
-    hours = baskets.group_by("hour").agg(n=baskets.count()).order_by("hour").to_pyarrow().to_pylist()
+    known = baskets.filter(baskets.hour.notnull())
+    hours = known.group_by("hour").agg(n=known.count()).order_by("hour").to_pyarrow().to_pylist()
+    if not hours:
+        return Finding("opening hours", "C4", "not run", "the receipts have no hours")
     total = sum(row["n"] for row in hours)
     rare = [row for row in hours if row["n"] < RARE_HOUR * total]
     usual = [row["hour"] for row in hours if row not in rare]
@@ -181,7 +186,7 @@ def hour_rule(baskets: ir.Table) -> Finding:
 
 def place_rule(baskets: ir.Table) -> Finding:
     """Hardly any customer is in two stores in the same hour."""
-    known = baskets.filter(baskets.customer_id.notnull())
+    known = baskets.filter(baskets.customer_id.notnull() & baskets.store_id.notnull() & baskets.hour.notnull())
     hours = known.group_by("customer_id", "date", "hour").agg(stores=known.store_id.nunique())
     counts = hours.aggregate(n=hours.count(), double=(hours.stores > 1).sum().fill_null(0)).to_pyarrow().to_pylist()[0]
     double = (
@@ -191,6 +196,8 @@ def place_rule(baskets: ir.Table) -> Finding:
         .to_pyarrow()
         .to_pylist()
     )
+    if not counts["n"]:
+        return Finding("two places at once", "C4", "not run", "no basket has customer, store and hour")
     examples = tuple(f"customer {row['customer_id']} on {row['date']} at {row['hour']} h" for row in double)
     share = counts["double"] / max(counts["n"], 1)
     text = f"{counts['double']:,} of {counts['n']:,} hours of a customer hold two stores ({share:.2%}, limit {TWO_PLACES_LIMIT:.0%})"

@@ -42,6 +42,19 @@ def test_sound_receipts_pass(tmp_path):
     )
 
 
+def test_what_a_source_does_not_have_is_no_fault(tmp_path):  # C2
+    """Without prices, hours and week labels; a replay is marked in the samples and counted alike."""
+    absent = {"hour": None, "shop_week": None}
+    rows = [
+        [{**row, **absent, "spend": None} for row in of]
+        for of in sound(basket("501", 4, OTHER), basket("502", 4, OTHER))
+    ]
+    rules = found(tmp_path, rows)
+    assert rules["replay share"].state == "warning" and rules["replay share"].examples == ("week 4: 25.0%",)
+    assert (rules["week and date"].state, rules["week and date"].evidence) == ("pass", "there are no week labels")
+    assert rules["opening hours"].state == rules["two places at once"].state == "not run"
+
+
 def test_a_flood_of_replays_is_a_warning(tmp_path):
     finding = found(tmp_path, sound(basket("501", 4, OTHER), basket("502", 4, OTHER, hour=11)))["replay share"]
     assert finding.state == "warning" and finding.examples == ("week 4: 25.0%",)
