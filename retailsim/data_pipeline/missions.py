@@ -1,8 +1,8 @@
 """What kinds of trips a customer makes (SPEC C7, stage 4).
 
 Reads `artifacts.TRANSACTIONS`, gives `artifacts.MISSIONS`: one row per identified customer and week in which the
-customer shops, and one as of the week after the data, with the distribution of the earlier trips over each label of `labels.TRIP_LABELS`. Trips whose label
-is not known count in `trips` and in no share of that label.
+customer shops, and one as of the week after the data, with the distribution of the earlier trips over each label of
+`labels.TRIP_LABELS`. Trips whose label is not known count in `trips` and in no share of that label.
 """
 
 import ibis.expr.types as ir

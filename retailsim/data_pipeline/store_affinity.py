@@ -1,8 +1,8 @@
 """Which stores a customer goes to, and how faithfully (SPEC C7, stage 3).
 
 Reads `artifacts.TRANSACTIONS`, gives `artifacts.AFFINITY`: one row per identified customer and week in which the
-customer shops, and one as of the week after the data, made of the trips of earlier weeks. A trip is a basket; anonymous baskets belong to nobody. A source
-without stores leaves all but the number of trips unknown.
+customer shops, and one as of the week after the data, made of the trips of earlier weeks. A trip is a basket; anonymous
+baskets belong to nobody. A source without stores leaves all but the number of trips unknown.
 """
 
 import ibis

@@ -1,8 +1,8 @@
 """What is known of each customer before each week in which the customer shops (SPEC C8.4; document: "T1").
 
 Reads transactions and pseudo-brands, gives `artifacts.CUSTOMER_EMBEDDINGS`. One row per identified customer and week
-with a trip, and one as of the week after the data, made of weeks ≤ week − 1. Fitted on the training weeks: the directions of purchases and which product
-groups are largest.
+with a trip, and one as of the week after the data, made of weeks ≤ week − 1. Fitted on the training weeks: the directions
+of purchases and which product groups are largest.
 
 Rates are decayed with a half-life of 8 weeks and lean on the customer's segment, price segment × life stage, by
 `TRIPS_OF_SEGMENT` trips; the segment's lean on all customers likewise (SPEC C13). A first trip so gets its segment's

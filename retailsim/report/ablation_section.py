@@ -31,10 +31,13 @@ def ablation(found: Mapping[str, Any]) -> Section:
         }
     ]
     runs = found.get("retrained", {}).get("runs", {})
-    missing = [name for name in names if f"without {name}" in runs]
-    if missing:
-        lost = [runs[f"without {name}"]["metrics"][METRIC]["drop"] for name in missing]
-        traces.append(_bars(f"missing in training, {found['retrained']['seeds']} seeds", missing, lost, COLOURS[1]))
+    lost = {name: runs[f"without {name}"]["metrics"][METRIC]["drop"] for name in names if f"without {name}" in runs}
+    if lost and None not in lost.values():
+        traces.append(
+            _bars(
+                f"missing in training, {found['retrained']['seeds']} seeds", list(lost), list(lost.values()), COLOURS[1]
+            )
+        )
     traces.append(
         _bars("the founding document's claim", names, [exchanged[name]["claim"] for name in names], COLOURS[7])
     )

@@ -97,9 +97,8 @@ def read_figures(checkpoint: Path, path: Path | None, kind: str) -> dict[str, An
             raise ValueError("figures are missing")
         return record
     except ValueError as error:
-        what = {EVALUATION: "evaluation", ABLATION: "ablation"}[kind]
         raise UserError(
-            f'{found} is no {what}: write it with "retailsim {verb} {checkpoint} --json {found}"'
+            f'{found} is no {flag.removeprefix("--")}: write it with "retailsim {verb} {checkpoint} --json {found}"'
         ) from error
 
 

@@ -6,7 +6,6 @@ checkpoint that they belong to, so that a later training does not inherit them.
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -36,13 +35,11 @@ def kept_temperatures(checkpoint: Path) -> dict[str, float] | None:
         return None
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-        return {trip: float(record["temperature"][trip]) for trip in TRIPS} if _belongs(record, checkpoint) else None
+        if record["checkpoint"] != fingerprint(checkpoint):
+            return None
+        return {trip: float(record["temperature"][trip]) for trip in TRIPS}
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f'{path} is damaged: delete it, or run "retailsim evaluate {checkpoint}" again') from error
-
-
-def _belongs(record: dict[str, Any], checkpoint: Path) -> bool:
-    return record["checkpoint"] == fingerprint(checkpoint)
 
 
 def fit_temperatures(
