@@ -78,6 +78,8 @@ class Manifest:
         settings: flags that change the outputs.
         outputs: artifacts that the stage writes.
         code: folders and files of the package that the outputs depend on besides the inputs; all, unless given.
+
+    A UserError where an input is not the file that an earlier stage says it wrote: damage that leaves it readable is seen too.
     """
 
     def __init__(
@@ -91,9 +93,12 @@ class Manifest:
     ) -> None:
         self.outputs = [root / artifact.path for artifact in outputs]
         self.path = manifest_path(outputs[0], stage, root)
+        prints = {path: fingerprint(path) for path in inputs}
+        for path, found in prints.items():
+            _refuse_changed(path, found)
         self.record: dict[str, Any] = {
             "stage": stage,
-            "inputs": {path.name: fingerprint(path) for path in inputs},
+            "inputs": {path.name: found for path, found in prints.items()},
             "settings": dict(settings),
             "code": code_fingerprint(code),
             "versions": versions(),
@@ -114,3 +119,13 @@ class Manifest:
 
     def _output_prints(self) -> dict[str, str]:
         return {path.name: fingerprint(path) for path in self.outputs}
+
+
+def _refuse_changed(path: Path, found: str) -> None:
+    """A UserError that names the stage to run again where the manifest beside `path` knows other bytes than `found`."""
+    for beside in sorted(path.parent.glob("*.manifest.json")):
+        written = read_manifest(beside)
+        if written and written.get("outputs", {}).get(path.name, found) != found:
+            raise UserError(
+                f'{path} is not the file that its stage wrote: run "python -m src.{written["stage"]}" again'
+            )

@@ -10,7 +10,11 @@ from retailsim.weeks import Calendar
 
 def load_calendar(root: Path) -> Calendar:
     """The calendar under data root `root`; a UserError names the command when it is missing."""
-    return Calendar.from_json(CALENDAR.read(root))
+    record = CALENDAR.read(root)
+    try:
+        return Calendar.from_json(record)
+    except (KeyError, TypeError, ValueError) as error:
+        raise CALENDAR.damaged(root, f"is no calendar ({error})") from error
 
 
 def load_vocabulary(root: Path) -> Vocabulary:

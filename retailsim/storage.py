@@ -32,6 +32,10 @@ def connect() -> ibis.BaseBackend:
     return ibis.duckdb.connect()
 
 
+def _first_line(error: Exception) -> str:
+    return "".join(letter for letter in str(error).split("\n")[0] if letter.isprintable())
+
+
 def engine_errors(engine: ibis.BaseBackend) -> tuple[type[Exception], ...]:
     """What `engine` raises for a file that it cannot read."""
     if engine.name == "pyspark":
@@ -58,9 +62,9 @@ def atomic(path: Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:
-        if error.errno is None or error.filename is not None:
-            raise
-        raise OSError(error.errno, error.strerror, str(path)) from error  # a full disk does not say of which file
+        if error.errno is not None:
+            error.filename = error.filename or str(path)  # a full disk does not say of which file
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -70,10 +74,9 @@ def write_parquet(table: ir.Table, path: Path, engine: ibis.BaseBackend, **optio
     try:
         engine.to_parquet(table, path, **options)
     except duckdb.IOException as error:
-        number = re.search(r'"errno":"(\d+)"', str(error))  # DuckDB tells a full disk in words only
-        if number is None:
-            raise
-        raise OSError(int(number[1]), os.strerror(int(number[1]))) from error
+        if number := re.search(r'"errno":"(\d+)"', str(error)):  # DuckDB tells a full disk in words only
+            raise OSError(int(number[1]), os.strerror(int(number[1]))) from error
+        raise
 
 
 @contextmanager
@@ -152,7 +155,7 @@ class Table(Artifact):
         try:
             table = engine.read_parquet(path)
         except engine_errors(engine) as error:
-            raise self.damaged(root, f"cannot be read ({str(error).splitlines()[0]})") from error
+            raise self.damaged(root, f"cannot be read ({_first_line(error)})") from error
         for name, (dtype, _) in self.columns.items():
             if name not in table.columns:
                 raise self.damaged(root, f"has no column {name}")
@@ -166,7 +169,7 @@ class Table(Artifact):
         try:
             return pq.read_table(self.at(root), columns=columns, **options)
         except (pa.ArrowException, OSError) as error:
-            raise self.damaged(root, f"cannot be read ({str(error).splitlines()[0]})") from error
+            raise self.damaged(root, f"cannot be read ({_first_line(error)})") from error
 
     def write(self, root: Path, table: ir.Table, engine: ibis.BaseBackend, order_by: list[str]) -> None:
         """Cast `table` to the declared columns, sort it by `order_by` (which must identify a row) and write it."""

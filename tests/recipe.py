@@ -58,6 +58,8 @@ def write_histories_again(root: Path) -> None:
     sales, brands = TRANSACTIONS.read(root, engine), PSEUDO_BRANDS.read(root, engine)
     AFFINITY.write(root, store_affinity.measure_affinity(sales), engine, ["customer_id", "week"])
     MISSIONS.write(root, missions.measure_missions(sales), engine, ["customer_id", "week"])
+    for manifest in root.rglob("run_*.manifest.json"):  # they know of other bytes
+        manifest.unlink()
     CUSTOMER_EMBEDDINGS.write(
         root, customer_histories.describe_customers(sales, brands, calendar, engine), engine, ["row"]
     )

@@ -9,7 +9,19 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from retailsim.artifacts import CUSTOMER_CACHE, SAMPLE_TABLES, TRANSACTIONS, VOCABULARY
+from retailsim.artifacts import (
+    AFFINITY,
+    CALENDAR,
+    CUSTOMER_CACHE,
+    PRICE_CACHE,
+    PRICE_FEATURES,
+    PRODUCT_EMBEDDINGS,
+    PRODUCT_GRAPH,
+    SAMPLE_TABLES,
+    SCALERS,
+    TRANSACTIONS,
+    VOCABULARY,
+)
 from tests import recipe
 
 NOBODY = 65534  # the user id without rights
@@ -112,14 +124,46 @@ def test_another_number_of_rows_than_the_pipeline_took(capsys, shop):
     assert "--nrows 77" in said and "all rows" in said
 
 
-def test_a_damaged_table(capsys, shop, tmp_path):  # C4
+READERS = [  # artifact → a command that reads it
+    (TRANSACTIONS, "feature_engineering.run_feature_engineering"),
+    (PRODUCT_GRAPH, "feature_engineering.run_feature_engineering"),
+    (AFFINITY, "tensor_preparation.run_tensor_preparation"),
+    (PRODUCT_EMBEDDINGS, "training.prepare_tensor_cache"),
+    (PRICE_FEATURES, "training.prepare_tensor_cache"),
+    (VOCABULARY, "training.prepare_samples"),
+    (SAMPLE_TABLES["train"], "training.prepare_tensor_cache"),
+    (CALENDAR, "training.prepare_samples"),
+    (SCALERS, "training.prepare_tensor_cache"),
+]
+
+
+@pytest.mark.parametrize("part", ["first page", "middle", "end"])
+@pytest.mark.parametrize("artifact, module", READERS, ids=lambda of: of if isinstance(of, str) else Path(of.path).stem)
+def test_a_damaged_artifact_is_named_with_the_command_that_mends_it(
+    capsys, shop, tmp_path, artifact, module, part
+):  # C4
+    """Damage in the middle may leave numbers that can be read and are others."""
     data = tmp_path / "data"
     shutil.copytree(shop.data, data)
-    path = data / TRANSACTIONS.path
+    path = data / artifact.path
     content = path.read_bytes()
-    path.write_bytes(content[:1_000] + b"\xff" * 5_000 + content[6_000:])
-    said = refused(capsys, shop, "training.prepare_samples", "--data-dir", data)
-    assert str(path) in said and "validate-data" in said
+    at = {"first page": 4, "middle": len(content) // 3, "end": len(content) - 30}[part]
+    damaged = content[:at] + b"\xff" * min(2_000, len(content) // 3) + content[at + min(2_000, len(content) // 3) :]
+    path.write_bytes(content[:at] if part == "end" else damaged)
+    said = refused(capsys, shop, module, "--data-dir", data)
+    assert str(path) in said and f'run "python -m src.{artifact.written_by}" again' in said
+
+
+@pytest.mark.parametrize("cut", [True, False], ids=["cut off", "other bytes"])
+def test_a_damaged_array_is_named_with_the_command_that_mends_it(capsys, shop, trained, tmp_path, cut):  # C4
+    data = tmp_path / "data"
+    shutil.copytree(shop.data, data)
+    path = data / PRICE_CACHE.path
+    content = path.read_bytes()
+    path.write_bytes(content[:-100] if cut else b"\xff" * 100 + content[100:])
+    flags = [trained / "best_model.pt", "--split", "val", "--data-dir", data]
+    said = refused(capsys, shop, "training.evaluate", *flags)
+    assert str(path) in said and 'run "python -m src.training.prepare_tensor_cache" again' in said
 
 
 @pytest.mark.parametrize("table", [SAMPLE_TABLES["val"], TRANSACTIONS], ids=["samples", "transactions"])

@@ -37,6 +37,19 @@ def test_changed_input_is_stale(written):
     assert not now().is_current()
 
 
+def test_an_input_that_is_not_what_its_stage_wrote_is_refused(written):  # C4
+    """One byte of a number is another: no reader would see it."""
+    _, root, _ = written
+    later, made = Record("features/c.json", "feature_engineering.run_feature_engineering", "c"), OUTPUTS[0].at(root)
+    assert Manifest(later.written_by, root, [made], {}, [later]).record["inputs"] == {"a.json": fingerprint(made)}
+    made.write_text(made.read_text().replace("1", "7"))
+    with pytest.raises(UserError) as caught:
+        Manifest(later.written_by, root, [made], {}, [later])
+    assert str(caught.value) == f'{made} is not the file that its stage wrote: run "python -m src.{STAGE}" again'
+    (root / "processed" / "run_pipeline.manifest.json").unlink()  # nobody knows what it should be
+    assert Manifest(later.written_by, root, [made], {}, [later]).record["inputs"] == {"a.json": fingerprint(made)}
+
+
 def test_changed_settings_are_stale(written):
     _, _, now = written
     assert not now(nrows=10).is_current()

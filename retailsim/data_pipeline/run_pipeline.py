@@ -7,6 +7,7 @@ customer_store_affinity, customer_mission_patterns) and, where rows cannot be us
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 from retailsim import console
@@ -132,6 +133,10 @@ def prepare_transactions(
     )
     for entry in account:
         console.out.print(f"  {entry['n']:,} set aside: {entry['column']} {entry['reason']}")
+    if calendar.dates_known and (last := calendar.monday_of(calendar.last_week)) > date.today():
+        console.out.print(
+            f"  warning: the last week begins on {last}, after today: are {schema.names['date']} and its format right?"
+        )
 
 
 def main(argv: Sequence[str] | None = None) -> int:

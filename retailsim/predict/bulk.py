@@ -86,7 +86,10 @@ def answer_file(
             rows = list(_answers(predictor, chunk, first, top, allow_unknown))
             with atomic(path) as temporary:
                 pq.write_table(pa.Table.from_pylist(rows, SCHEMA), temporary, compression="zstd")
-        account = account.plus(pq.read_table(path, columns=["request", "error"]), is_old)
+        try:
+            account = account.plus(pq.read_table(path, columns=["request", "error"]), is_old)
+        except (pa.ArrowException, OSError) as error:
+            raise UserError(f"{path} of an earlier run is damaged: delete {folder} and ask again") from error
         first += len(chunk)
         parts.append(path)
         on_chunk(len(chunk))

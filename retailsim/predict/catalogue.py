@@ -27,6 +27,6 @@ def read_names(path: Path) -> dict[str, str]:
         columns = [table[name].cast(pa.string()).to_pylist() for name in COLUMNS]
     except (pa.ArrowException, OSError, KeyError) as error:
         raise UserError(
-            f"--catalogue {path} is no CSV or Parquet file with columns product_id and name ({error})"
+            f"--catalogue {path} is no CSV or Parquet file with columns product_id and name ({' '.join(str(error).split())})"
         ) from error
     return {product: name for product, name in zip(*columns, strict=True) if product and name}

@@ -26,6 +26,8 @@ UNPARSABLE = {
     "spend": "is no amount such as 1234.50",
     "date": "is no date yyyymmdd",
 }
+ERA = ("1970-01-01", "2099-12-31")  # days outside of it are stand-ins, such as 9999-12-31, or broken
+NO_ERA = "is not within 1970–2099"
 FAR = "is more than a year away from the other dates"
 LABEL = "does not fit the date"
 TREE = "is not the parent that most rows give"
@@ -62,6 +64,7 @@ def receipts(text: ir.Table, schema: Schema) -> ir.Table:
         *((name, EMPTY, _text(rows, name).isnull()) for name in schema.required),
         *((name, why, _text(rows, name).notnull() & rows[name].isnull()) for name, why in UNPARSABLE.items()),
         ("basket_id", ROUNDED, rows.basket_id.re_search(ROUNDED_ID)),
+        ("date", NO_ERA, ~rows.date.between(*[ibis.date(day) for day in ERA])),
         ("hour", "is not within 0–23", ~rows.hour.between(0, 23)),
         ("quantity", "is not positive", rows.quantity <= 0),
         ("spend", "is negative", rows.spend < 0),

@@ -20,7 +20,8 @@ SHIPPED = Path(__file__).parent / "mappings"
 NEEDED = ("basket_id", "product_id", "date", "quantity")
 EVERY_ROW = ("basket_id", "product_id", "date", "hour", "store_id", "quantity", "spend")  # where named, never empty
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
-TOP = ("about", "files", "missing", "joins", "columns")
+TOP = ("about", "files", "missing", "dates", "joins", "columns")
+DATES = ("known", "unknown")
 JOIN = ("file", "key", "key_there", "optional", "count_back")
 COUNT_BACK = ("as", "customer", "order", "gap", "weekday", "weekday_0", "last_day")
 COLUMN = ("column", "columns", "times", "value", "values", "format", "day_one")
@@ -76,6 +77,7 @@ class Mapping:
     missing: tuple[str, ...]
     joins: tuple[Join, ...]
     columns: dict[str, Column]
+    dates_known: bool = True  # False: they were counted back from a day that was chosen
 
     @cached_property
     def schema(self) -> Schema:
@@ -89,11 +91,6 @@ class Mapping:
     def unknown(self) -> list[str]:
         """Our columns that the source does not have."""
         return [name for name in SPELLINGS if name not in self.columns]
-
-    @property
-    def dates_known(self) -> bool:
-        """Whether dates are the source's own, and not counted back from a day that was chosen."""
-        return not any(join.count_back for join in self.joins)
 
     @property
     def raw_columns(self) -> set[str]:
@@ -145,7 +142,29 @@ def parse_mapping(text: str, origin: str) -> Mapping:
     files = top["files"].texts() if "files" in top else ()
     missing = top["missing"].texts() if "missing" in top else ()
     about = top["about"].text() if "about" in top else origin
-    return Mapping(origin, text, about, files, missing, tuple(_join(join) for join in joins), columns)
+    made = tuple(_join(join) for join in joins)
+    dates = top["dates"].text() if "dates" in top else DATES[0]
+    if dates not in DATES:
+        raise top["dates"].wrong(f"{dates!r} is none of {', '.join(DATES)}: write unknown where the days were invented")
+    dates_known = dates == DATES[0] and not any(join.count_back for join in made)
+    return Mapping(origin, text, about, files, missing, made, columns, dates_known)
+
+
+def plain_mapping(mapping: Mapping) -> str:
+    """YAML for rows that `mapping` has already put under our names: each column is itself, the others are unknown.
+
+    >>> print(plain_mapping(parse_mapping("columns: {basket_id: a, product_id: b, date: c, quantity: d}", "till.yaml")))
+    about: receipts under our names
+    dates: known
+    columns:
+      basket_id: basket_id
+      product_id: product_id
+      date: date
+      quantity: quantity
+    """
+    dates = DATES[0] if mapping.dates_known else DATES[1]
+    head = ["about: receipts under our names", f"dates: {dates}", "columns:"]
+    return "\n".join([*head, *(f"  {name}: {name}" for name in mapping.columns)])
 
 
 def _column(name: str, field: Field) -> Column:

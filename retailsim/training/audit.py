@@ -23,15 +23,7 @@ from retailsim.storage import atomic, connect
 from retailsim.training.audit_findings import Finding
 from retailsim.training.audit_future import future_rule, learned_rule, order_rule
 from retailsim.training.audit_model import label_rule, random_model, target_rule, trained_model
-from retailsim.training.audit_rebuild import (
-    Shop,
-    mapping_of,
-    rebuild,
-    take_receipts,
-    with_another_future,
-    write_mapping,
-    write_raw,
-)
+from retailsim.training.audit_rebuild import Shop, mappings, rebuild, take_receipts, with_another_future, write_raw
 from retailsim.training.audit_receipts import receipt_rules
 from retailsim.training.chance import shuffled
 from retailsim.training.dataset import load_samples
@@ -91,17 +83,14 @@ def rebuilt_rules(
 ) -> tuple[int, list[Finding]]:
     """Rows of `source` that were taken, and the rules that they show when they are run through the road again."""
     engine, settings = connect(), settings_of(TRANSACTIONS, PIPELINE, data_dir)
-    used, text = settings["nrows"], settings["mapping"]
-    mapping = mapping_of(text) if text else None
+    used = settings["nrows"]
+    mapping, plain = mappings(settings["mapping"], folder)
     seed = settings_of(PSEUDO_BRANDS, FEATURES, data_dir)["seed"]
     receipts = take_receipts(source, min(nrows, used or nrows), engine, mapping)
-    columns = folder / "mapping.yaml" if mapping else None
-    if mapping and columns:
-        write_mapping(mapping, columns)
 
     def made(name: str, rows: object, salt: str = "") -> Path:
-        shop = Shop(folder / name / "transactions.parquet", folder / name / "data", columns)
-        write_raw(rows, shop.raw, engine, salt)
+        shop = Shop(folder / name / "transactions.parquet", folder / name / "data", plain)
+        write_raw(rows, shop.raw, engine, salt, mapping)
         return rebuild(shop, calendar, seed).root
 
     base = made("as it is", receipts)

@@ -11,12 +11,11 @@ from typing import Any
 
 import ibis
 import ibis.expr.types as ir
-import yaml
 
 from retailsim import console
 from retailsim.cli import VERBS
 from retailsim.labels import TRIP_LABELS
-from retailsim.sources.mapping import Mapping, parse_mapping
+from retailsim.sources.mapping import Mapping, parse_mapping, plain_mapping
 from retailsim.sources.read import read_transactions, unreadable
 from retailsim.sources.sample import sample_customers
 from retailsim.sources.schema import SPELLINGS, parsed
@@ -27,18 +26,26 @@ ROAD = ("run-pipeline", "run-feature-engineering", "run-tensor-preparation", "pr
 PRODUCT = ("product_id", "hierarchy_10", "hierarchy_20", "hierarchy_30", "hierarchy_40")
 CUSTOMER = ("customer_id", "price_segment", "lifestage")
 STORE = ("store_id", "store_format", "store_region")
-PUBLISHED_DATE = "%Y%m%d"
 NEW = "-new"  # ends the id of a product that a changed future introduces
 KEPT_DIGITS = "01234567"  # a basket of the changed week stays as it is where the md5 of its id begins with one of these
 
 
 @dataclass(frozen=True)
 class Shop:
-    """Raw receipts (one Parquet file of text) and the data root made of them."""
+    """Raw receipts (one Parquet file of text), the data root made of them, and what their columns mean."""
 
     raw: Path
     root: Path
-    mapping: Path | None = None  # that says what the receipts do not have; None: they have all
+    mapping: Path | None = None  # None: the published columns
+
+
+def mappings(text: str | None, folder: Path) -> tuple[Mapping | None, Path | None]:
+    """The mapping that the pipeline ran with (YAML `text`), and a file in `folder` for rows that it has put under our names."""
+    if not text:
+        return None, None
+    mapping, plain = parse_mapping(text, "the mapping of the last run of the pipeline"), folder / "mapping.yaml"
+    plain.write_text(plain_mapping(mapping), encoding="utf-8")
+    return mapping, plain
 
 
 def take_receipts(source: Path, nrows: int, engine: ibis.BaseBackend, mapping: Mapping | None = None) -> ir.Table:
@@ -50,36 +57,32 @@ def take_receipts(source: Path, nrows: int, engine: ibis.BaseBackend, mapping: M
         raise unreadable(error, str(source)) from error
 
 
-def write_raw(rows: ir.Table, path: Path, engine: ibis.BaseBackend, salt: str = "") -> None:
-    """Write text rows in the published columns, in the order of their keys, or with `salt` in a shuffled one."""
+def write_raw(
+    rows: ir.Table, path: Path, engine: ibis.BaseBackend, salt: str = "", names: Mapping | None = None
+) -> None:
+    """Write text rows in the order of their keys, or with `salt` in a shuffled one.
+
+    Columns are the published ones; of rows that came through mapping `names` those that it has, under our names.
+    """
     keys = [rows.basket_id.fill_null(""), rows.product_id.fill_null(""), rows.quantity, rows.spend]
     order = [(keys[0] + ":" + keys[1] + salt).hexdigest("md5"), *keys] if salt else keys
-    columns = {spellings[0]: rows[name] for name, spellings in SPELLINGS.items()}
+    spelled = {name: name for name in names.columns} if names else {name: s[0] for name, s in SPELLINGS.items()}
+    columns = {spelling: rows[name] for name, spelling in spelled.items()}
     with atomic(path) as temporary:
         write_parquet(rows.order_by(order).select(**columns), temporary, engine)
-
-
-def mapping_of(text: str) -> Mapping:
-    """The mapping that the pipeline's settings hold as YAML `text`."""
-    return parse_mapping(text, "the mapping of the last pipeline")
-
-
-def write_mapping(mapping: Mapping, path: Path) -> None:
-    """Write the mapping of what `write_raw` writes: published names and forms, without the columns that `mapping` lacks."""
-    columns: dict[str, Any] = {name: SPELLINGS[name][0] for name in mapping.columns}
-    columns["date"] = {"column": columns["date"], "format": PUBLISHED_DATE}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(yaml.safe_dump({"columns": columns}), encoding="utf-8")
 
 
 def rebuild(shop: Shop, calendar: Calendar, seed: int) -> Shop:
     """Run commands 1–5 on `shop.raw`, with the split weeks of `calendar` and the features' `seed`."""
     flags: dict[str, dict[str, Any]] = {
-        "run-pipeline": {"input": shop.raw, "train_weeks": calendar.train_end, "val_weeks": calendar.val_end},
+        "run-pipeline": {
+            "input": shop.raw,
+            "mapping": str(shop.mapping) if shop.mapping else None,
+            "train_weeks": calendar.train_end,
+            "val_weeks": calendar.val_end,
+        },
         "run-feature-engineering": {"seed": seed},
     }
-    if shop.mapping:
-        flags["run-pipeline"]["mapping"] = str(shop.mapping)
     with console.silence():
         for verb in ROAD:
             module = importlib.import_module(f"retailsim.{VERBS[verb][0]}")

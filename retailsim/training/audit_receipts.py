@@ -148,8 +148,7 @@ def calendar_rule(baskets: ir.Table, calendar: Calendar) -> Finding:
         for before, after in zip(labels, labels[1:], strict=False)
         if after["first"] <= before["last"]
     ]
-    evidence = f"{len(labels)} week labels, each one calendar week, in order" if labels else "there are no week labels"
-    return _timed("week and date", examples, evidence)
+    return _timed("week and date", examples, f"{len(labels)} week labels, each one calendar week, in order")
 
 
 def sequence_rule(baskets: ir.Table) -> Finding:
@@ -174,7 +173,7 @@ def hour_rule(baskets: ir.Table) -> Finding:
     known = baskets.filter(baskets.hour.notnull())
     hours = known.group_by("hour").agg(n=known.count()).order_by("hour").to_pyarrow().to_pylist()
     if not hours:
-        return Finding("opening hours", "C4", "not run", "the receipts have no hours")
+        return Finding("opening hours", "C4", "not run", "no basket has an hour")
     total = sum(row["n"] for row in hours)
     rare = [row for row in hours if row["n"] < RARE_HOUR * total]
     usual = [row["hour"] for row in hours if row not in rare]
@@ -196,10 +195,10 @@ def place_rule(baskets: ir.Table) -> Finding:
         .to_pyarrow()
         .to_pylist()
     )
-    if not counts["n"]:
-        return Finding("two places at once", "C4", "not run", "no basket has customer, store and hour")
     examples = tuple(f"customer {row['customer_id']} on {row['date']} at {row['hour']} h" for row in double)
-    share = counts["double"] / max(counts["n"], 1)
+    if not counts["n"]:
+        return Finding("two places at once", "C4", "not run", "no basket has a customer, a store and an hour")
+    share = counts["double"] / counts["n"]
     text = f"{counts['double']:,} of {counts['n']:,} hours of a customer hold two stores ({share:.2%}, limit {TWO_PLACES_LIMIT:.0%})"
     return Finding("two places at once", "C4", "fail" if share > TWO_PLACES_LIMIT else "pass", text, examples)
 

@@ -230,6 +230,7 @@ ASIDE = {  # case → change of the table, rows set aside as (row, column, value
         lambda t: t.insert(7, [name.lower() for name in t[0]]), [(7, "BASKET_ID", "basket_id", "is the header again")]
     ),
     "an impossible date": (column("SHOP_DATE", "20060231", slice(7, 8)), [(7, "SHOP_DATE", "20060231", "is no date yyyymmdd")]),
+    "a date that stands for none": (column("SHOP_DATE", "99991231", slice(7, 8)), [(7, "SHOP_DATE", "99991231", faults.NO_ERA)]),
     "a date of the far future": (column("SHOP_DATE", "20990413", slice(7, 8)), [(7, "SHOP_DATE", "20990413", faults.FAR)]),
     "a week that is not the date's": (column("SHOP_WEEK", "200607", slice(7, 8)), [(7, "SHOP_WEEK", "200607", faults.LABEL)]),
     "no amount": (column("SPEND", "NaN", slice(7, 8)), [(7, "SPEND", "NaN", "is no amount such as 1234.50")]),
@@ -254,6 +255,15 @@ ASIDE = {  # case → change of the table, rows set aside as (row, column, value
         lambda t: t.extend(t[1:6]), [(row, "BASKET_ID", "994100100532800", faults.REPEATS) for row in range(61, 66)]
     ),
 }  # fmt: skip
+
+
+def test_receipts_of_a_week_to_come_are_warned_about(stage, capsys):
+    """They run: dates may have been shifted on purpose. The artifacts do not depend on today."""
+    stage.write(transactions__csv=changed(column("SHOP_DATE", lambda day: f"2096{day[4:]}")))
+    assert stage.run() == 0
+    said = capsys.readouterr().out
+    assert "60 used + 0 set aside" in said
+    assert "warning: the last week begins on 2096-04-16, after today: are SHOP_DATE and its format right?" in said
 
 
 @pytest.mark.parametrize("case", ASIDE)

@@ -3,7 +3,7 @@
 import pytest
 
 from retailsim.errors import UserError
-from retailsim.sources.mapping import Column, load_mapping, parse_mapping, shipped
+from retailsim.sources.mapping import Column, load_mapping, parse_mapping, plain_mapping, shipped
 
 GOOD = """\
 files: till.csv
@@ -43,6 +43,7 @@ def test_what_a_mapping_says():
     [
         ("basket_id: receipt", "basket: receipt", "my.yaml, line 7, columns.basket: there is no key 'basket'; did you mean 'basket_id'"),
         ("  product_id: sku\n", "", "my.yaml, line 7, columns: the key 'product_id' is missing"),
+        ("files: till.csv", "dates: maybe", "my.yaml, line 1, dates: 'maybe' is none of known, unknown"),
         ("files: till.csv", "file: till.csv", "my.yaml, line 1, file: there is no key 'file'; did you mean 'files'"),
         ("    key: sku", "    kye: sku", "my.yaml, line 5, joins[1].kye: there is no key 'kye'; did you mean 'key'"),
         ("%d.%m.%Y", "%d.%m", "my.yaml, line 9, columns.date.format: '%d.%m' does not hold a year, month and day"),
@@ -83,3 +84,17 @@ def test_shipped_mappings_are_found_by_name_and_others_by_file(tmp_path):
     (tmp_path / "my.yaml").write_bytes(b"about: \xff")
     with pytest.raises(UserError, match="not UTF-8"):
         load_mapping(str(tmp_path / "my.yaml"))
+
+
+def test_dates_are_known_unless_the_mapping_says_or_counts_back():
+    assert parse_mapping(GOOD, "my.yaml").dates_known
+    assert not parse_mapping("dates: unknown\n" + GOOD, "my.yaml").dates_known
+    assert not load_mapping("instacart").dates_known
+
+
+@pytest.mark.parametrize("name", ["my.yaml", *shipped()])
+def test_a_plain_mapping_knows_what_the_mapping_knew(name):
+    mapping = parse_mapping(GOOD, "my.yaml") if name == "my.yaml" else load_mapping(name)
+    plain = parse_mapping(plain_mapping(mapping), "plain.yaml")
+    assert plain.columns == {column: Column((column,)) for column in mapping.columns}
+    assert (plain.dates_known, plain.schema.required) == (mapping.dates_known, mapping.schema.required)

@@ -64,7 +64,10 @@ def others(n, **changes):
         ("basket_id", "BASKET_ID", "9,941E+14", "is a number that a spreadsheet has rounded"),
         ("basket_id", "BASKET_ID", "Basket_ID", "is the header again"),
         ("date", "SHOP_DATE", "20990413", "is more than a year away from the other dates"),
-        ("date", "SHOP_DATE", "19060413", "is more than a year away from the other dates"),
+        ("date", "SHOP_DATE", "19760413", "is more than a year away from the other dates"),
+        ("date", "SHOP_DATE", "19060413", "is not within 1970–2099"),
+        ("date", "SHOP_DATE", "99991231", "is not within 1970–2099"),
+        ("date", "SHOP_DATE", "00010101", "is not within 1970–2099"),
         ("date", "SHOP_DATE", "20060417", "does not fit the date"),  # a Monday: the week after 200607
     ],
 )  # fmt: skip
@@ -182,6 +185,7 @@ def refusal(verdicts, table):
     "column, value, said",
     [
         ("date", "04/13/2006", "SHOP_DATE is no date yyyymmdd"),
+        ("date", "99991231", "SHOP_DATE is not within 1970–2099"),
         ("spend", "1,90", "SPEND is no amount such as 1234.50"),
         ("quantity", "0.375", "QUANTITY is no whole number such as 2"),
         ("basket_id", "9.94E+14", "BASKET_ID is a number that a spreadsheet has rounded"),

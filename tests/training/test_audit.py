@@ -6,14 +6,17 @@ from pathlib import Path
 
 import pytest
 
+from retailsim.artifacts import CALENDAR, TRANSACTIONS
+from retailsim.data_pipeline.run_pipeline import prepare_transactions
 from retailsim.feature_engineering import customer_histories
 from retailsim.reading import load_calendar
+from retailsim.sources.mapping import load_mapping, parse_mapping, plain_mapping
 from retailsim.storage import Table, connect
 from retailsim.tensor_preparation import run_tensor_preparation, t1_customer, t4_prices
 from retailsim.training import audit, audit_rebuild
 from retailsim.training.audit_future import future_rule, learned_rule, order_rule
 from retailsim.training.audit_rebuild import ROAD, Shop, rebuild, take_receipts, with_another_future, write_raw
-from tests import recipe
+from tests import recipe, retailers
 
 FUTURE = 26
 
@@ -60,6 +63,19 @@ def test_a_missing_source_is_one_sentence(shop, tmp_path, capsys):  # C39
     flags = ["--input", tmp_path / "nowhere", "--data-dir", shop.data]
     assert recipe.call("training.audit", flags, shop) == 2
     assert "nowhere does not exist" in capsys.readouterr().err
+
+
+def test_mapped_receipts_are_the_same_under_our_names(shop, tmp_path):  # C2
+    """What the audit writes of receipts that came through a mapping, and what the first stage makes of it."""
+    mapping, engine = load_mapping("instacart"), connect()
+    retailers.instacart(shop.raw, tmp_path / "raw")
+    prepare_transactions(tmp_path / "raw", None, tmp_path / "once", 20, 24, mapping)
+    receipts = take_receipts(tmp_path / "raw", 10**9, engine, mapping)
+    write_raw(receipts, tmp_path / "again.parquet", engine, "shuffled", mapping)
+    plain = parse_mapping(plain_mapping(mapping), "plain.yaml")
+    prepare_transactions(tmp_path / "again.parquet", None, tmp_path / "again", 20, 24, plain)
+    for artifact in (TRANSACTIONS, CALENDAR):
+        assert artifact.at(tmp_path / "once").read_bytes() == artifact.at(tmp_path / "again").read_bytes()
 
 
 @pytest.fixture(scope="module")
