@@ -19,7 +19,8 @@ from retailsim.reading import load_vocabulary
 from retailsim.training import checkpoint
 from retailsim.training.batch_size import batch_that_fits
 from retailsim.training.dataset import load_samples
-from retailsim.training.device import make_fabric, set_threads
+from retailsim.training.device import set_threads
+from retailsim.training.fabric import make_fabric
 from retailsim.training.loop import fit
 from retailsim.training.run import Run
 from retailsim.training.run_log import EpochReport

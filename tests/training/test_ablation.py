@@ -13,7 +13,7 @@ from retailsim.model.basket_model import BasketModel
 from retailsim.training import ablation, ablation_runs
 from retailsim.training.ablation_report import exchanged_record, retrained_record
 from retailsim.training.dataset import Masking, make_batch
-from retailsim.training.device import make_fabric
+from retailsim.training.fabric import make_fabric
 from retailsim.training.loop import fit
 from retailsim.training.run import Run
 from retailsim.vocab import EOS, Vocabulary

@@ -1,11 +1,14 @@
 """C27, C31: device, precision, threads and batch size as the machine has them."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 from lightning_fabric import Fabric
 
 from retailsim.errors import UserError
-from retailsim.training import batch_size, device
+from retailsim.training import batch_size, device, fabric
 from tests.training.small_training import small_config, train_small
 
 CPU = torch.device("cpu")
@@ -14,10 +17,10 @@ CPU = torch.device("cpu")
 @pytest.mark.parametrize("capability", ["avx512_bf16", "amx_bf16"])
 def test_bfloat16_where_the_processor_multiplies_it(monkeypatch, capability):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True, capability: True})
-    assert device.choose_precision("auto", CPU) == "bf16-mixed"
+    assert fabric.choose_precision("auto", CPU) == "bf16-mixed"
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True, capability: False})
-    assert device.choose_precision("auto", CPU) == "32-true"
-    assert device.choose_precision("bf16", CPU) == "bf16-mixed"  # who asks for it gets it
+    assert fabric.choose_precision("auto", CPU) == "32-true"
+    assert fabric.choose_precision("bf16", CPU) == "bf16-mixed"  # who asks for it gets it
 
 
 @pytest.mark.parametrize(
@@ -42,7 +45,12 @@ def test_threads_are_the_cores_shared_by_the_processes(monkeypatch, given, envir
 def test_a_device_that_is_not_there_is_refused():
     if not torch.cuda.is_available():
         with pytest.raises(UserError, match="--device cuda: there is none here; take --device auto"):
-            device.make_fabric("cuda")
+            fabric.make_fabric("cuda")
+
+
+def test_who_only_asks_a_model_does_not_wait_for_the_library_of_training():
+    asks = "import sys, retailsim.predict.predict, retailsim.training.evaluate, retailsim.report.report"
+    subprocess.run([sys.executable, "-c", f"{asks}; assert 'lightning_fabric' not in sys.modules"], check=True)
 
 
 @pytest.mark.parametrize(
