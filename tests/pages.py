@@ -52,7 +52,9 @@ def commands(page: Path) -> Iterator[Command]:
 
 
 def looks_like_a_command(words: tuple[str, ...] | list[str]) -> bool:
-    """A program with an argument, a script of runs/, a verb or a flag with something behind it."""
+    """A program with an argument, a script of runs/, a verb or a flag with something behind it; not an answer ("error: …")."""
+    if words and words[0].endswith(":"):
+        return False
     is_script = bool(words) and words[0].startswith("runs/") and words[0].endswith(".sh")
     is_flags = bool(words) and any(word.startswith("--") for word in words)
     return is_script or is_flags or (len(words) > 1 and words[0] in FIRST_WORDS)

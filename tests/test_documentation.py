@@ -3,18 +3,21 @@
 Its commands, one by one: tests/test_documented_commands.py. Its numbers: tests/test_documented_numbers.py.
 """
 
+import inspect
 import os
 import re
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
+from retailsim import predict
 from retailsim.sources.mapping import parse_mapping
 from tests.pages import ROOT, blocks
 
-TUTORIALS = sorted((ROOT / "docs" / "tutorials").glob("*.md"))
+TUTORIALS = [ROOT / "docs" / "quickstart.md", *sorted((ROOT / "docs" / "tutorials").glob("*.md"))]
 
 
 def test_the_site_builds_and_no_link_is_broken(tmp_path):
@@ -49,6 +52,20 @@ def test_readmes_road_goes_as_written(tmp_path):
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     assert (tmp_path / "checkpoints/epoch_6.pt").exists() and "Top-1" in done.stdout
+
+
+def test_the_python_page_has_all_of_the_public_api():
+    """Beginning with the predictor; every field is described, and no other."""
+    page = (ROOT / "docs/api.md").read_text(encoding="utf-8")
+    listed = re.findall(r"^::: retailsim\.predict\.(\w+)$", page, flags=re.MULTILINE)
+    assert listed[:4] == ["Predictor", "Request", "Prediction", "Suggestion"] and set(listed[:4]) == set(
+        predict.__all__
+    )
+    for name in ("Request", "Prediction", "Suggestion"):
+        described = inspect.getdoc(vars(predict)[name]).partition("Attributes:\n")[2].partition("\n\n")[0]
+        assert re.findall(r"^    (\w+): \S", described, flags=re.MULTILINE) == [
+            f.name for f in fields(vars(predict)[name])
+        ]
 
 
 def test_the_mapping_pages_example_is_a_mapping():

@@ -44,6 +44,7 @@ class Predictor:
         calendar: of the data.
         people: customers.
         places: stores.
+        histories: what customers and stores bought before each week.
         temperatures: by "trip_known" and "trip_unknown", fitted on the validation weeks; None: answers are scores.
         names: product id → name.
 

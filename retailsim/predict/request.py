@@ -19,21 +19,33 @@ FIELDS = ("customer", "store", "when", *TRIP_FIELDS, "basket", "price", "segment
 class Request:
     """One question: what goes into this basket next?
 
+    Attributes:
+        when: local time of the shop, without a zone; what is known is taken as of the week before.
+        store: None: not known; then its format and region may be given.
+        customer: None: somebody anonymous, or a new customer where a segment is given.
+        basket: products that lie in the basket already; their order does not matter.
+        prices: £ per item of products in the basket.
+        trip: label of `labels.TRIP_LABELS` → class; empty: not known.
+        price_segment: of a new customer.
+        lifestage: of a new customer.
+        store_format: of an unknown store.
+        store_region: of an unknown store.
+
     Raises:
         UserError: the time has a zone, a price is not above 0 or belongs to no product of the basket, or a trip's label
             or class does not exist.
     """
 
-    when: datetime  # local time of the shop; what is known is taken as of the week before
-    store: str | None = None  # None: not known; then its format and region may be given
-    customer: str | None = None  # None: somebody anonymous, or a new customer where a segment is given
-    basket: tuple[str, ...] = ()  # products that lie in the basket already; their order does not matter
-    prices: Mapping[str, float] = field(default_factory=dict)  # £ per item of products in the basket
-    trip: Mapping[str, str] = field(default_factory=dict)  # label of labels.TRIP_LABELS → class; {}: not known
-    price_segment: str | None = None  # of a new customer
-    lifestage: str | None = None  # of a new customer
-    store_format: str | None = None  # of an unknown store
-    store_region: str | None = None  # of an unknown store
+    when: datetime
+    store: str | None = None
+    customer: str | None = None
+    basket: tuple[str, ...] = ()
+    prices: Mapping[str, float] = field(default_factory=dict)
+    trip: Mapping[str, str] = field(default_factory=dict)
+    price_segment: str | None = None
+    lifestage: str | None = None
+    store_format: str | None = None
+    store_region: str | None = None
 
     def __post_init__(self) -> None:
         if self.when.tzinfo is not None:
@@ -77,11 +89,17 @@ class Request:
 
 @dataclass(frozen=True)
 class Suggestion:
-    """A product and its chance to be the next one put into the basket."""
+    """A product and its chance to be the next one put into the basket.
+
+    Attributes:
+        product: its id.
+        name: from the catalogue, where there is one.
+        probability: 0–1; all products outside the basket add up to 1.
+    """
 
     product: str
-    name: str | None  # from the catalogue, where there is one
-    probability: float  # 0–1; all products outside the basket add up to 1
+    name: str | None
+    probability: float
 
 
 @dataclass(frozen=True)
@@ -91,12 +109,18 @@ class Prediction:
     `probability` is calibrated where `temperature` is not None; otherwise it is the model's own score, which ranks
     products but is no frequency. One place is predicted: these are chances of the next product, not of each product's being
     in the finished basket.
+
+    Attributes:
+        week: the request's week, counted as in the data.
+        suggestions: likeliest first.
+        notes: what was not known, and what was used instead.
+        temperature: that the scores were divided by, fitted on the validation weeks; None: not fitted.
     """
 
-    week: int  # the request's week, counted as in the data
+    week: int
     suggestions: tuple[Suggestion, ...]
-    notes: tuple[str, ...]  # what was not known, and what was used instead
-    temperature: float | None  # that the scores were divided by, fitted on the validation weeks
+    notes: tuple[str, ...]
+    temperature: float | None
 
     @property
     def measure(self) -> str:

@@ -17,11 +17,12 @@ from retailsim.errors import UserError
 from retailsim.model.world_model import parameter_count
 from retailsim.reading import load_vocabulary
 from retailsim.training import checkpoint
-from retailsim.training.batch_size import batch_that_fits
+from retailsim.training.batch_size import SMALLEST, batch_that_fits
 from retailsim.training.dataset import load_samples
 from retailsim.training.device import set_threads
 from retailsim.training.fabric import make_fabric
 from retailsim.training.loop import fit
+from retailsim.training.memory import or_what_helps
 from retailsim.training.run import Run
 from retailsim.training.run_log import EpochReport
 from retailsim.training.stopping import Stopped
@@ -90,7 +91,9 @@ def train(
     run = Run(checkpoint_dir, fabric, num_workers, gradient_checkpointing, accumulate, checkpoint_every, threads)
     tables = load_tables(data_dir)
     if batch_size == "auto" and not resumed:
-        config = config.with_train(batch_size=batch_that_fits(config, tables, vocabulary, samples["train"], run))
+        with or_what_helps(run, SMALLEST):
+            fitting = batch_that_fits(config, tables, vocabulary, samples["train"], run)
+        config = config.with_train(batch_size=fitting)
         console.out.print(f"{config.train.batch_size:,} baskets per step")
     console.out.print(
         f"{config.preset} preset on {where(run)}: {len(samples['train']):,} training baskets, "
@@ -100,11 +103,12 @@ def train(
         bar.disable = not fabric.is_global_zero
         task = bar.add_task("", total=None, rate="–")
         try:
-            model = fit(
-                config, tables, vocabulary, samples["train"], samples["val"], run, resumed,
-                lambda epoch, done, total: show_batch(bar, task, config, epoch, done, total),
-                lambda report: show_epoch(report, config.train.epochs),
-            )  # fmt: skip
+            with or_what_helps(run, config.train.batch_size):
+                model = fit(
+                    config, tables, vocabulary, samples["train"], samples["val"], run, resumed,
+                    lambda epoch, done, total: show_batch(bar, task, config, epoch, done, total),
+                    lambda report: show_epoch(report, config.train.epochs),
+                )  # fmt: skip
         except Stopped as stopped:
             console.out.print(f"{stopped}: saved; the same command with --resume {checkpoint_dir} goes on from here")
             return EXIT_CODE[stopped.signal]
