@@ -10,6 +10,7 @@ from pathlib import Path
 
 from retailsim import artifacts, console
 from retailsim.manifest import code_fingerprint, fingerprint, manifest_path, read_manifest, versions
+from retailsim.run import EVALUATION
 
 ROAD = (artifacts.PIPELINE, artifacts.FEATURES, artifacts.TENSORS, artifacts.SAMPLES, artifacts.CACHE)
 BEST = "best_model.pt"
@@ -37,9 +38,29 @@ def status(
     best = checkpoint_dir / BEST
     why = training_reason(best, data_dir) or ("an earlier stage is not current" if next_verb else None)
     say("train", "current" if why is None else "missing" if not best.exists() else "stale", why)
-    command = next_verb or (f"evaluate {best}" if why is None else f"train --checkpoint-dir {checkpoint_dir}")
+    command = next_verb or (
+        f"{after_training(best)} {best}" if why is None else f"train --checkpoint-dir {checkpoint_dir}"
+    )
     console.out.print(f"next: retailsim {command} --data-dir {data_dir}")
     return 0 if why is None else 1
+
+
+def after_training(best: Path) -> str:
+    """The verb that comes next: evaluate, and once `run` has evaluated this model, report."""
+    figures = best.parent / EVALUATION.path
+    return "report" if figures.exists() and figures.stat().st_mtime >= best.stat().st_mtime else "evaluate"
+
+
+def warning(data_dir: Path) -> str | None:
+    """A sentence where prepared data are not what today's program would make of the same files; None where they are.
+
+    The raw source is not looked at: whoever trains need not have it.
+    """
+    for stage in ROAD[1:]:
+        why = reason(stage, Path(), data_dir)
+        if why is not None:
+            return f'warning: {verb_of(stage)} is not current ({why}); "retailsim run" makes anew what is stale'
+    return None
 
 
 def say(verb: str, state: str, why: str | None) -> None:

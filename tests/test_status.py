@@ -1,10 +1,12 @@
 """`retailsim status`: what is current, stale and why, missing; the next command (C39). Works on hard links to a prepared shop."""
 
+import os
 import shutil
 
 import pytest
 
 from retailsim import artifacts, status
+from retailsim.run import EVALUATION
 
 
 @pytest.fixture
@@ -30,6 +32,26 @@ def test_all_is_current_up_to_the_model(say, data, shop, trained):
     code, found, following = say(checkpoints=trained)
     assert code == 0 and found == {name: ("current", "") for name in [*map(status.verb_of, status.ROAD), "train"]}
     assert following == f"next: retailsim evaluate {trained / 'best_model.pt'} --data-dir {data}"
+
+
+@pytest.mark.parametrize("later, verb", [(1, "report"), (-1, "evaluate")])  # trained again: evaluate again
+def test_after_run_has_evaluated_comes_the_report(say, trained, tmp_path, later, verb):
+    shutil.copyfile(trained / "best_model.pt", tmp_path / "best_model.pt")
+    figures = tmp_path / EVALUATION.path
+    figures.write_text("{}")
+    moment = (tmp_path / "best_model.pt").stat().st_mtime + later
+    os.utime(figures, (moment, moment))
+    assert say()[2].startswith(f"next: retailsim {verb} {tmp_path / 'best_model.pt'}")
+
+
+def test_who_trains_is_warned_of_what_is_stale(data):
+    assert status.warning(data) is None
+    path = data / artifacts.PRICE_FEATURES.path
+    path.write_bytes(path.read_bytes() + b" ")
+    status._print_of.cache_clear()
+    said = status.warning(data)
+    assert said is not None and said.startswith("warning: run-feature-engineering is not current (")
+    assert f"{path} has changed" in said and '"retailsim run"' in said
 
 
 def test_what_is_missing_comes_next_and_what_follows_is_stale(say, data):

@@ -3,6 +3,7 @@
 Apart from `training.device`, since the library behind it takes two seconds to start, and only training needs it.
 """
 
+import logging
 import os
 
 import torch
@@ -34,6 +35,7 @@ def has_bfloat16(device: torch.device) -> bool:
 def make_fabric(device: str, precision: str = "auto") -> Fabric:
     """The device with its precision; every process that `torchrun` started gets its own."""
     kind = choose_device(device)
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # `train` says itself what it took
     processes, here = (int(os.environ.get(name, "1")) for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"))
     chosen = choose_precision(precision, kind)
     if processes == 1:

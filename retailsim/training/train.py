@@ -11,7 +11,7 @@ from typing import Literal
 
 from rich.progress import TaskID
 
-from retailsim import console
+from retailsim import console, status
 from retailsim.config import PRESETS, Config
 from retailsim.errors import UserError
 from retailsim.model.world_model import parameter_count
@@ -78,6 +78,9 @@ def train(
         checkpoint_dir: where checkpoints, metrics and TensorBoard files go.
     """
     vocabulary = load_vocabulary(data_dir)
+    stale = status.warning(data_dir)
+    if stale:
+        console.err.print(stale)
     resumed = go_on_from(resume, checkpoint_dir, vocabulary) if resume else None
     given = {
         "epochs": epochs, "batch_size": None if batch_size == "auto" else batch_size, "learning_rate": learning_rate, "warmup_epochs": warmup_epochs,
