@@ -38,7 +38,7 @@ test: setup
 
 test-long: setup
 	@$(if $(shell command -v java),:,echo "no Java here: the tests marked spark are left out")
-	$(PYTEST) -m "(slow $(if $(shell command -v java),or spark,and not spark)) and not gpu"
+	$(PYTEST) --durations=20 -m "(slow $(if $(shell command -v java),or spark,and not spark)) and not gpu"
 
 test-all: setup
 	$(PYTEST) -m "not gpu"

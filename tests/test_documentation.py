@@ -17,7 +17,7 @@ from retailsim import predict
 from retailsim.sources.mapping import parse_mapping
 from tests.pages import ROOT, blocks
 
-TUTORIALS = [ROOT / "docs" / "quickstart.md", *sorted((ROOT / "docs" / "tutorials").glob("*.md"))]
+TUTORIALS = sorted((ROOT / "docs" / "tutorials").glob("*.md"))
 
 
 def test_the_site_builds_and_no_link_is_broken(tmp_path):
@@ -39,6 +39,15 @@ def test_a_tutorial_runs_from_top_to_bottom(page, tmp_path):
     done = subprocess.run(["bash", "-c", script], cwd=tmp_path, env=_environment(), capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     assert (tmp_path / "checkpoints/evaluation_test.json").exists()
+
+
+def test_the_quickstart_is_the_first_tutorial_in_short():
+    """So its commands are run, in this order, where the tutorial's are."""
+    short, long = (
+        [line for block in blocks(ROOT / "docs" / page, "bash") for line in block.splitlines()]
+        for page in ("quickstart.md", "tutorials/first_model.md")
+    )
+    assert len(short) == 3 and [line for line in long if line in short] == short
 
 
 @pytest.mark.slow

@@ -150,8 +150,11 @@ def test_ablate_says_what_each_tensor_is_worth_beside_the_claims(shop, trained, 
 
 
 @pytest.mark.slow
-def test_runs_that_are_done_are_not_trained_again(shop, trained, tmp_path, monkeypatch, capsys):  # C34
-    flags = [trained / "best_model.pt", "--data-dir", shop.data, "--retrain", "--seeds", "1", "--max-baskets", "100"]
+def test_runs_that_are_done_are_not_trained_again(shop, tmp_path, monkeypatch, capsys):  # C34
+    short = ["--preset", "tiny", "--epochs", "1", "--warmup-epochs", "0", "--finetune-epochs", "0"]
+    where = ["--data-dir", shop.data, "--checkpoint-dir", tmp_path]
+    assert recipe.call("training.train", [*short, *where], shop) == 0
+    flags = [tmp_path / "best_model.pt", "--data-dir", shop.data, "--retrain", "--seeds", "1", "--max-baskets", "100"]
     flags += ["--checkpoint-dir", tmp_path / "runs", "--json", tmp_path / "ablation.json"]
     assert recipe.call("training.ablate", flags, shop) == 0
     record = json.loads((tmp_path / "ablation.json").read_text())
