@@ -22,6 +22,7 @@ from retailsim.artifacts import (
     TRANSACTIONS,
     VOCABULARY,
 )
+from retailsim.reading import load_calendar
 from tests import recipe
 
 NOBODY = 65534  # the user id without rights
@@ -265,6 +266,9 @@ def test_unknown_split(capsys, shop, trained):
 def test_a_split_without_baskets(capsys, shop, tmp_path):
     flags = ["--input", shop.raw, "--train-weeks", "40", "--val-weeks", "60", "--data-dir", tmp_path]
     assert recipe.call("data_pipeline.run_pipeline", flags, shop) == 0
+    weeks = load_calendar(tmp_path).last_week
+    warning = f"warning: --train-weeks 40 --val-weeks 60 leave no week of {weeks} for the test: choose for example --train-weeks"
+    assert warning in capsys.readouterr().out
     for module, more in recipe.PREPARATION[1:3]:
         assert recipe.call(module, [*more, "--data-dir", tmp_path], shop) == 0
     capsys.readouterr()
