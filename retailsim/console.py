@@ -83,10 +83,10 @@ def answer(call: Callable[[], int | None]) -> int:
         _leave_closed_pipe()
         return 141
     except _engine_errors() as error:
-        damaged = re.search(r'Failed to read file "([^"]+)"', str(error))
-        if damaged is None:
+        sentence = _sentence_of(error)
+        if sentence is None:
             raise
-        return _refuse(f'{damaged[1]} is damaged: "retailsim validate-data" names the command that writes it again')
+        return _refuse(sentence)
     except OSError as error:
         if error.errno not in MENDABLE:
             raise
@@ -179,6 +179,20 @@ def silence() -> Iterator[None]:
 def _engine_errors() -> tuple[type[Exception], ...]:
     """What the engine raises, where a command has loaded it: `--help` does without."""
     return (sys.modules["duckdb"].Error,) if "duckdb" in sys.modules else ()
+
+
+def _sentence_of(error: Exception) -> str | None:
+    """What the user can mend of an engine's error; None where it is ours."""
+    damaged = re.search(r'Failed to read file "([^"]+)"', str(error))
+    if damaged:
+        return f'{damaged[1]} is damaged: "retailsim validate-data" names the command that writes it again'
+    what = str(error).splitlines()[0].strip()
+    kind = type(error).__name__
+    if kind == "OutOfMemoryException":
+        return f"the data engine has too little memory ({what}): close other programs, or begin with --nrows"
+    if kind == "IOException":
+        return f"the data engine cannot use a file ({what}): mend that, or name another path"
+    return None
 
 
 def _refuse(sentence: str) -> int:

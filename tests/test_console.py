@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Literal
 
+import duckdb
 import pytest
 import tyro
 
@@ -101,6 +102,26 @@ def test_a_mistake_is_one_sentence_and_exit_code_2(capsys):  # C39
 def test_a_path_that_cannot_be_used_is_the_users_to_mend(code, capsys):  # C39
     assert console.run(raising(OSError(code, os.strerror(code), "data/x")), []) == 2
     assert capsys.readouterr().err.startswith(f"error: data/x cannot be used ({os.strerror(code)})")
+
+
+@pytest.mark.parametrize(
+    "query, said",
+    [
+        ("SET memory_limit = '2MB'; SET temp_directory = ''; CREATE TABLE t AS SELECT hash(range) FROM range(10_000_000)",
+         "the data engine has too little memory ("),
+        ("COPY (SELECT 1) TO '/proc/nowhere/t.parquet'", "the data engine cannot use a file ("),
+    ],
+)  # fmt: skip
+def test_what_the_engine_lacks_is_one_sentence(query, said, capsys):  # C39
+    engine = duckdb.connect()
+    assert console.answer(lambda: engine.execute(query) and None) == 2
+    err = capsys.readouterr().err
+    assert err.startswith(f"error: {said}") and err.count("\n") == 1
+
+
+def test_a_query_that_is_wrong_is_our_own_mistake():
+    with pytest.raises(duckdb.Error):
+        console.answer(lambda: duckdb.connect().execute("SELECT nothing") and None)
 
 
 def test_our_own_mistakes_keep_their_traceback():
