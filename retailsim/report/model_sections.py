@@ -11,6 +11,8 @@ SLICES = {
     "weekday": "Weekday (1 Monday)",
     "basket_size": "Distinct products in the basket",
     "customer_history": "The customer's earlier trips",
+    "bought_before": "Had this customer bought the hidden product before",
+    "product_history": "Training baskets with the hidden product",
 }
 
 
@@ -72,7 +74,7 @@ def metrics(found: Figures | None, command: str) -> Section:
     rows = [
         [name, *(_figure(values[key], key) for key in METRICS), f"{values['n']:,}"] for name, values in methods.items()
     ]
-    intervals = found.get("intervals", {}).get("fresh_trip_unknown", {})
+    intervals = found.get("intervals", {})
     parts: list[str | Figure] = [
         paragraph(
             f"{found['split']} weeks, baskets without an exact earlier copy by the same customer. 15 % of each basket's products are hidden "
@@ -81,9 +83,9 @@ def metrics(found: Figures | None, command: str) -> Section:
         ),
         table(("method", *METRICS.values(), "hidden products"), rows, own=(0, 1)),
         Figure(
-            [_bars(methods, intervals)],
+            [_bars(methods, _whiskers(intervals))],
             {
-                "title": {"text": "Top-10, fresh baskets"},
+                "title": {"text": "Top-10, fresh baskets, with 95 % intervals"},
                 "xaxis": {"ticksuffix": " %"},
                 "margin": {"l": 160, "t": 40, "r": 10, "b": 40},
             },
@@ -91,37 +93,52 @@ def metrics(found: Figures | None, command: str) -> Section:
     ]
     if intervals:
         spans = ", ".join(
-            f"{METRICS[key]} {_figure(low, key)} to {_figure(high, key)}" for key, (low, high) in intervals.items()
+            f"{METRICS[key]} {_figure(low, key)} to {_figure(high, key)}"
+            for key, (low, high) in intervals["fresh_trip_unknown"].items()
         )
         parts.insert(
             2, paragraph(f"95 % intervals of the model with the trip unknown, by customer: {spans}.", is_soft=True)
         )
-        best, gap = found["intervals"]["best_baseline"], found["intervals"]["difference"]["mrr"]
+        best, gap = intervals["best_baseline"], intervals["difference"]["mrr"]
         parts.insert(3, paragraph(f"MRR of the model (trip unknown) minus {best}: {gap[0]:+.4f} to {gap[1]:+.4f}."))
-    labels = [
-        [name.replace("_", " "), _figure(m["accuracy"], "top1"), _figure(m["majority"], "top1"), f"{m['n']:,}"]
-        for name, m in found["auxiliary"].items()
-    ]
-    parts += [
-        paragraph("Labels of the trip, with the trip hidden:"),
-        table(("label", "accuracy", "majority class", "baskets"), labels),
-    ]
+    parts += _labels(found["auxiliary"])
     return Section(title, parts)
 
 
+def _labels(found: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """How well the trip's labels are guessed beside two rivals, and which are not guessed better (SPEC C22)."""
+    rivals = ("accuracy", "majority", "regression")
+    rows = [
+        [name.replace("_", " "), *(_figure(of[rival], "top1") for rival in rivals), f"{of['n']:,}"]
+        for name, of in found.items()
+    ]
+    behind = [name.replace("_", " ") for name, of in found.items() if of["beats_both"] is False]
+    verdict = (
+        f"It does not beat both rivals on {', '.join(behind)}."
+        if behind
+        else "Where a label is known it beats both rivals."
+    )
+    return [
+        paragraph(f"Labels of the trip, guessed by the model with the trip hidden. {verdict}"),
+        table(("label", "model", "most frequent class", "logistic regression on the visible basket", "baskets"), rows),
+    ]
+
+
 def breakdowns(found: Figures) -> Section:
-    """Top-1 and Top-10 by weekday, basket size and customer history, on fresh baskets with the trip unknown."""
-    parts: list[str | Figure] = [paragraph("Fresh baskets, trip unknown.", is_soft=True)]
+    """Top-1 and Top-10 by weekday, basket, customer and product, on fresh baskets with the trip unknown."""
+    best = found.get("intervals", {}).get("best_baseline", "best baseline")
+    parts: list[str | Figure] = [paragraph(f"Fresh baskets, trip unknown; the best baseline is {best}.", is_soft=True)]
     for key, title in SLICES.items():
-        slices = found["slices"].get(key, {})
+        slices, rival = found["slices"].get(key, {}), found.get("rival_slices", {}).get(key, {})
+        shown = (("Top-1", "top1", slices, 0), ("Top-10", "top10", slices, 1), (f"Top-10 of {best}", "top10", rival, 7))
         traces = [
             {
-                "type": "bar", "name": METRICS[metric], "x": [f" {name}" for name in slices], "marker": {"color": COLOURS[i]},
-                "y": [_percent(values[metric]) for values in slices.values()],
-                "customdata": [values["n"] for values in slices.values()],
+                "type": "bar", "name": name, "x": [f" {part}" for part in of], "marker": {"color": COLOURS[colour]},
+                "y": [_percent(values[metric]) for values in of.values()],
+                "customdata": [values["n"] for values in of.values()],
                 "hovertemplate": "%{y:.2f} %, %{customdata:,} hidden products",
             }
-            for i, metric in enumerate(("top1", "top10"))
+            for name, metric, of, colour in shown if of
         ]  # fmt: skip
         parts.append(Figure(traces, {"title": {"text": title}, "yaxis": {"ticksuffix": " %"}}))
     return Section("Where it is good", parts)
@@ -172,13 +189,26 @@ def _line(name: str, x: Sequence[Any], y: Sequence[Any], colour: str) -> dict[st
     }
 
 
-def _bars(methods: Mapping[str, Mapping[str, Any]], intervals: Mapping[str, Any]) -> dict[str, Any]:
+def _whiskers(intervals: Mapping[str, Any]) -> dict[str, Sequence[float]]:
+    """The interval of Top-10 by method, as an evaluation has it."""
+    found = {
+        f"model, {trip.replace('_', ' ')}": intervals.get(f"fresh_{trip}", {})
+        for trip in ("trip_unknown", "trip_known")
+    }
+    found |= intervals.get("baselines", {})
+    return {name: of["top10"] for name, of in found.items() if "top10" in of}
+
+
+def _bars(methods: Mapping[str, Mapping[str, Any]], whiskers: Mapping[str, Sequence[float]]) -> dict[str, Any]:
     names = list(methods)[::-1]
     values = [_percent(methods[name]["top10"]) for name in names]
-    own = names.index("model, trip unknown")
-    low, high = ([0.0] * len(names) for _ in range(2))
-    if "top10" in intervals and values[own] is not None:
-        low[own], high[own] = (abs(100 * bound - values[own]) for bound in intervals["top10"])
+    spans = [
+        (value, value) if value is None or name not in whiskers else [100 * end for end in whiskers[name]]
+        for name, value in zip(names, values, strict=True)
+    ]
+    low, high = (
+        [abs((span[end] or 0.0) - (value or 0.0)) for span, value in zip(spans, values, strict=True)] for end in (0, 1)
+    )
     return {
         "type": "bar", "orientation": "h", "y": names, "x": values,
         "marker": {"color": [COLOURS[0] if name.startswith("model") else COLOURS[7] for name in names]},

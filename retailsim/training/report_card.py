@@ -99,6 +99,10 @@ def _intervals(findings: Findings, rows: np.ndarray) -> dict[str, Any]:
         found[f"fresh_{trip}"] = {m: list(interval(ranks, units, m, SEED)) for m in VALUES}
         gap = {m: list(interval_of_difference(ranks, others, units, m, SEED)) for m in VALUES}
         found[f"against_best_{trip}"] = {"baseline": best, "difference": gap}
+    found["baselines"] = {
+        name: {m: list(interval(ranks[rows], units, m, SEED)) for m in ("top10", "mrr")}
+        for name, ranks in findings.baselines.items()
+    }
     unknown = found["against_best_trip_unknown"]
     return {**found, "best_baseline": unknown["baseline"], "difference": unknown["difference"]}
 

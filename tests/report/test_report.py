@@ -9,6 +9,7 @@ from html import unescape
 import pytest
 
 from retailsim.report.ablation_section import ablation
+from retailsim.report.model_sections import metrics
 from retailsim.report.page import Figure
 from retailsim.report.report import main
 from tests import recipe
@@ -51,6 +52,29 @@ def test_the_sections_and_what_they_say(page, evaluated):
     assert f"<td>model, trip unknown</td><td class=number>{top1}</td>" in html
     assert all(f"<td>{name}</td>" in html for name in found["baselines"])
     assert "4 epochs; the best by validation loss is epoch" in html and "What spoke for " in html
+
+
+def test_every_bar_has_the_interval_of_its_method(evaluated):
+    found = json.loads((evaluated / "evaluation_test.json").read_text())
+    (figure,) = [part for part in metrics(found, "").parts if isinstance(part, Figure)]
+    (bars,) = figure.data
+    spans = {"model, trip unknown": found["intervals"]["fresh_trip_unknown"]["top10"]}
+    spans |= {name: of["top10"] for name, of in found["intervals"]["baselines"].items()}
+    ends = zip(bars["y"], bars["x"], bars["error_x"]["arrayminus"], bars["error_x"]["array"], strict=True)
+    drawn = {name: [(x - low) / 100, (x + high) / 100] for name, x, low, high in ends}
+    for name, span in spans.items():
+        assert drawn[name] == pytest.approx(span) and span[0] < span[1]
+
+
+@pytest.mark.parametrize(
+    "beats, verdict", [(False, "does not beat both rivals on mission type."), (True, "it beats both rivals")]
+)
+def test_the_labels_stand_beside_both_rivals(evaluated, beats, verdict):
+    found = json.loads((evaluated / "evaluation_test.json").read_text())
+    label = {"accuracy": 0.5, "majority": 0.25, "regression": 0.625, "n": 1234, "beats_both": beats}
+    text, shown = metrics({**found, "auxiliary": {"mission_type": label}}, "").parts[-2:]
+    assert verdict in text
+    assert re.findall("<td.*?>(.*?)</td>", shown) == ["mission type", "50.00 %", "25.00 %", "62.50 %", "1,234"]
 
 
 def test_the_ablations_figures_are_its_files(evaluated, shop):
