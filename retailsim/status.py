@@ -51,16 +51,18 @@ def after_training(best: Path) -> str:
     return "report" if figures.exists() and figures.stat().st_mtime >= best.stat().st_mtime else "evaluate"
 
 
-def warning(data_dir: Path) -> str | None:
-    """A sentence where prepared data are not what today's program would make of the same files; None where they are.
+def warn_of_stale(data_dir: Path) -> None:
+    """One line to standard error where prepared data are not what today's program would make of the same files.
 
-    The raw source is not looked at: whoever trains need not have it.
+    The raw source is not looked at: whoever trains or evaluates need not have it.
     """
+    _print_of.cache_clear()
     for stage in ROAD[1:]:
         why = reason(stage, Path(), data_dir)
         if why is not None:
-            return f'warning: {verb_of(stage)} is not current ({why}); "retailsim run" makes anew what is stale'
-    return None
+            return console.err.print(
+                f'warning: {verb_of(stage)} is not current ({why}); "retailsim run" makes anew what is stale'
+            )
 
 
 def say(verb: str, state: str, why: str | None) -> None:

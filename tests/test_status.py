@@ -7,6 +7,8 @@ import pytest
 
 from retailsim import artifacts, status
 from retailsim.run import EVALUATION
+from retailsim.training.evaluate import evaluate
+from retailsim.training.train import train
 
 
 @pytest.fixture
@@ -44,14 +46,21 @@ def test_after_run_has_evaluated_comes_the_report(say, trained, tmp_path, later,
     assert say()[2].startswith(f"next: retailsim {verb} {tmp_path / 'best_model.pt'}")
 
 
-def test_who_trains_is_warned_of_what_is_stale(data):
-    assert status.warning(data) is None
+def test_who_trains_or_evaluates_is_warned_of_what_is_stale(data, trained, tmp_path, capsys):
+    status.warn_of_stale(data)
+    assert capsys.readouterr().err == ""
     path = data / artifacts.PRICE_FEATURES.path
     path.write_bytes(path.read_bytes() + b" ")
-    status._print_of.cache_clear()
-    said = status.warning(data)
-    assert said is not None and said.startswith("warning: run-feature-engineering is not current (")
-    assert f"{path} has changed" in said and '"retailsim run"' in said
+    for command in (
+        lambda: train(
+            preset="tiny", epochs=1, warmup_epochs=0, finetune_epochs=0, data_dir=data, checkpoint_dir=tmp_path
+        ),
+        lambda: evaluate(trained / "best_model.pt", data_dir=data),
+    ):
+        command()
+        said = capsys.readouterr().err
+        assert "warning: run-feature-engineering is not current (" in said
+        assert f"{path} has changed" in said and '"retailsim run"' in said
 
 
 def test_what_is_missing_comes_next_and_what_follows_is_stale(say, data):

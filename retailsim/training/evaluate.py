@@ -14,7 +14,7 @@ import numpy as np
 import torch
 import tyro
 
-from retailsim import console
+from retailsim import console, status
 from retailsim.config import Config
 from retailsim.evaluation.line_up import LINE_UP
 from retailsim.model.basket_model import BasketModel
@@ -55,6 +55,7 @@ def evaluate(
     """
     vocabulary = load_vocabulary(data_dir)
     state = checkpoints.load(checkpoint, vocabulary)
+    status.warn_of_stale(data_dir)
     chosen = choose_device(device)
     model = BasketModel(Config.from_json(state["config"]).model, load_tables(data_dir), vocabulary.size)
     model.load_state_dict(state["model"])

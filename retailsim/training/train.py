@@ -78,9 +78,7 @@ def train(
         checkpoint_dir: where checkpoints, metrics and TensorBoard files go.
     """
     vocabulary = load_vocabulary(data_dir)
-    stale = status.warning(data_dir)
-    if stale:
-        console.err.print(stale)
+    status.warn_of_stale(data_dir)
     resumed = go_on_from(resume, checkpoint_dir, vocabulary) if resume else None
     given = {
         "epochs": epochs, "batch_size": None if batch_size == "auto" else batch_size, "learning_rate": learning_rate, "warmup_epochs": warmup_epochs,
