@@ -55,7 +55,6 @@ def evaluate(
     """
     vocabulary = load_vocabulary(data_dir)
     state = checkpoints.load(checkpoint, vocabulary)
-    status.warn_of_stale(data_dir)
     chosen = choose_device(device)
     model = BasketModel(Config.from_json(state["config"]).model, load_tables(data_dir), vocabulary.size)
     model.load_state_dict(state["model"])
@@ -66,6 +65,7 @@ def evaluate(
     )
     scored = score_trips(model, protocol, temperatures, batch_size, chosen)
     baselines = baseline_ranks(data_dir, split, protocol)
+    status.warn_of_stale(data_dir)
     rivals = fit_rivals(load_samples(data_dir, "train"), protocol)
     findings = Findings(protocol, scored, temperatures, baselines, rivals, load_calendar(data_dir).train_end)
     record = to_json(findings, split, str(checkpoint))

@@ -78,7 +78,6 @@ def train(
         checkpoint_dir: where checkpoints, metrics and TensorBoard files go.
     """
     vocabulary = load_vocabulary(data_dir)
-    status.warn_of_stale(data_dir)
     resumed = go_on_from(resume, checkpoint_dir, vocabulary) if resume else None
     given = {
         "epochs": epochs, "batch_size": None if batch_size == "auto" else batch_size, "learning_rate": learning_rate, "warmup_epochs": warmup_epochs,
@@ -96,6 +95,7 @@ def train(
             fitting = batch_that_fits(config, tables, vocabulary, samples["train"], run)
         config = config.with_train(batch_size=fitting)
         console.out.print(f"{config.train.batch_size:,} baskets per step")
+    status.warn_of_stale(data_dir)
     console.out.print(
         f"{config.preset} preset on {where(run)}: {len(samples['train']):,} training baskets, "
         f"{len(samples['val']):,} validation baskets, vocabulary {vocabulary.size:,}"
