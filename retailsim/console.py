@@ -186,11 +186,10 @@ def _sentence_of(error: Exception) -> str | None:
     damaged = re.search(r'Failed to read file "([^"]+)"', str(error))
     if damaged:
         return f'{damaged[1]} is damaged: "retailsim validate-data" names the command that writes it again'
-    what = str(error).splitlines()[0].strip()
-    kind = type(error).__name__
-    if kind == "OutOfMemoryException":
-        return f"the data engine has too little memory ({what}): close other programs, or begin with --nrows"
-    if kind == "IOException":
+    what, duckdb = str(error).splitlines()[0], sys.modules["duckdb"]
+    if isinstance(error, duckdb.OutOfMemoryException):
+        return f'the data engine has too little memory ({what}): close other programs, or "run-pipeline" fewer rows (--nrows)'
+    if isinstance(error, duckdb.IOException) and any(os.strerror(code) in what for code in MENDABLE):
         return f"the data engine cannot use a file ({what}): mend that, or name another path"
     return None
 

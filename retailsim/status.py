@@ -60,9 +60,10 @@ def warn_of_stale(data_dir: Path) -> None:
     for stage in ROAD[1:]:
         why = reason(stage, Path(), data_dir)
         if why is not None:
-            return console.err.print(
+            console.err.print(
                 f'warning: {verb_of(stage)} is not current ({why}); "retailsim run" makes anew what is stale'
             )
+            return
 
 
 def say(verb: str, state: str, why: str | None) -> None:

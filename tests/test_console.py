@@ -109,7 +109,7 @@ def test_a_path_that_cannot_be_used_is_the_users_to_mend(code, capsys):  # C39
     [
         ("SET memory_limit = '2MB'; SET temp_directory = ''; CREATE TABLE t AS SELECT hash(range) FROM range(10_000_000)",
          "the data engine has too little memory ("),
-        ("COPY (SELECT 1) TO '/proc/nowhere/t.parquet'", "the data engine cannot use a file ("),
+        ("COPY (SELECT range FROM range(100_000)) TO '/dev/full' (FORMAT csv)", "the data engine cannot use a file ("),
     ],
 )  # fmt: skip
 def test_what_the_engine_lacks_is_one_sentence(query, said, capsys):  # C39
@@ -119,9 +119,10 @@ def test_what_the_engine_lacks_is_one_sentence(query, said, capsys):  # C39
     assert err.startswith(f"error: {said}") and err.count("\n") == 1
 
 
-def test_a_query_that_is_wrong_is_our_own_mistake():
+@pytest.mark.parametrize("query", ["SELECT nothing", "FROM '/nowhere/t.parquet'"])
+def test_a_query_that_is_wrong_is_our_own_mistake(query):
     with pytest.raises(duckdb.Error):
-        console.answer(lambda: duckdb.connect().execute("SELECT nothing") and None)
+        console.answer(lambda: duckdb.connect().execute(query) and None)
 
 
 def test_our_own_mistakes_keep_their_traceback():

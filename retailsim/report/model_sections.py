@@ -112,12 +112,11 @@ def _labels(found: Mapping[str, Mapping[str, Any]]) -> list[str]:
         [name.replace("_", " "), *(_figure(of[rival], "top1") for rival in rivals), f"{of['n']:,}"]
         for name, of in found.items()
     ]
-    behind = [name.replace("_", " ") for name, of in found.items() if of["beats_both"] is False]
-    verdict = (
-        f"It does not beat both rivals on {', '.join(behind)}."
-        if behind
-        else "Where a label is known it beats both rivals."
-    )
+    known = {name.replace("_", " "): of["beats_both"] for name, of in found.items() if of["beats_both"] is not None}
+    behind = ", ".join(name for name, is_ahead in known.items() if not is_ahead)
+    verdict = f"It does not beat both rivals on {behind}." if behind else "Where a label is known it beats both rivals."
+    if not known:
+        verdict = "No label is known."
     return [
         paragraph(f"Labels of the trip, guessed by the model with the trip hidden. {verdict}"),
         table(("label", "model", "most frequent class", "logistic regression on the visible basket", "baskets"), rows),
@@ -126,8 +125,9 @@ def _labels(found: Mapping[str, Mapping[str, Any]]) -> list[str]:
 
 def breakdowns(found: Figures) -> Section:
     """Top-1 and Top-10 by weekday, basket, customer and product, on fresh baskets with the trip unknown."""
-    best = found.get("intervals", {}).get("best_baseline", "best baseline")
-    parts: list[str | Figure] = [paragraph(f"Fresh baskets, trip unknown; the best baseline is {best}.", is_soft=True)]
+    best = found.get("intervals", {}).get("best_baseline")
+    beside = f", beside {best}, the best baseline" if best else ""
+    parts: list[str | Figure] = [paragraph(f"Fresh baskets, trip unknown{beside}.", is_soft=True)]
     for key, title in SLICES.items():
         slices, rival = found["slices"].get(key, {}), found.get("rival_slices", {}).get(key, {})
         shown = (("Top-1", "top1", slices, 0), ("Top-10", "top10", slices, 1), (f"Top-10 of {best}", "top10", rival, 7))
@@ -202,12 +202,12 @@ def _whiskers(intervals: Mapping[str, Any]) -> dict[str, Sequence[float]]:
 def _bars(methods: Mapping[str, Mapping[str, Any]], whiskers: Mapping[str, Sequence[float]]) -> dict[str, Any]:
     names = list(methods)[::-1]
     values = [_percent(methods[name]["top10"]) for name in names]
-    spans = [
-        (value, value) if value is None or name not in whiskers else [100 * end for end in whiskers[name]]
-        for name, value in zip(names, values, strict=True)
-    ]
     low, high = (
-        [abs((span[end] or 0.0) - (value or 0.0)) for span, value in zip(spans, values, strict=True)] for end in (0, 1)
+        [
+            abs(100 * whiskers[name][end] - value) if name in whiskers and value is not None else 0.0
+            for name, value in zip(names, values, strict=True)
+        ]
+        for end in (0, 1)
     )
     return {
         "type": "bar", "orientation": "h", "y": names, "x": values,

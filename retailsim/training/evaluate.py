@@ -65,11 +65,11 @@ def evaluate(
     )
     scored = score_trips(model, protocol, temperatures, batch_size, chosen)
     baselines = baseline_ranks(data_dir, split, protocol)
-    status.warn_of_stale(data_dir)
     rivals = fit_rivals(load_samples(data_dir, "train"), protocol)
     findings = Findings(protocol, scored, temperatures, baselines, rivals, load_calendar(data_dir).train_end)
     record = to_json(findings, split, str(checkpoint))
     record["baseline_settings"] = "published" if tuned_settings(data_dir) is None else "tuned"
+    status.warn_of_stale(data_dir)  # beside the figures; what could not be read was refused before
     show_record(record, state["epoch"], len(protocol.samples), detailed)
     if json:
         write_json(json, record)

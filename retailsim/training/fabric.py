@@ -1,6 +1,6 @@
 """Where training runs: device, precision, processes.
 
-Apart from `training.device`, since the library behind it takes two seconds to start, and only training needs it.
+Apart from `training.device`, since the library behind it takes more than a second to start, and only training needs it.
 """
 
 import logging

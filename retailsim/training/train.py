@@ -95,7 +95,8 @@ def train(
             fitting = batch_that_fits(config, tables, vocabulary, samples["train"], run)
         config = config.with_train(batch_size=fitting)
         console.out.print(f"{config.train.batch_size:,} baskets per step")
-    status.warn_of_stale(data_dir)
+    if fabric.is_global_zero:
+        status.warn_of_stale(data_dir)
     console.out.print(
         f"{config.preset} preset on {where(run)}: {len(samples['train']):,} training baskets, "
         f"{len(samples['val']):,} validation baskets, vocabulary {vocabulary.size:,}"

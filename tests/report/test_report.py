@@ -67,7 +67,12 @@ def test_every_bar_has_the_interval_of_its_method(evaluated):
 
 
 @pytest.mark.parametrize(
-    "beats, verdict", [(False, "does not beat both rivals on mission type."), (True, "it beats both rivals")]
+    "beats, verdict",
+    [
+        (False, "does not beat both rivals on mission type."),
+        (True, "it beats both rivals"),
+        (None, "No label is known."),
+    ],
 )
 def test_the_labels_stand_beside_both_rivals(evaluated, beats, verdict):
     found = json.loads((evaluated / "evaluation_test.json").read_text())

@@ -53,6 +53,12 @@ def test_who_only_asks_a_model_does_not_wait_for_the_library_of_training():
     subprocess.run([sys.executable, "-c", f"{asks}; assert 'lightning_fabric' not in sys.modules"], check=True)
 
 
+def test_the_library_of_training_says_nothing_of_its_own():
+    makes = "from retailsim.training.fabric import make_fabric; make_fabric('cpu', 'bf16')"
+    done = subprocess.run([sys.executable, "-c", makes], check=True, capture_output=True, text=True)
+    assert done.stdout + done.stderr == ""
+
+
 @pytest.mark.parametrize(
     "memory, baskets, expected", [(1000, 10**6, 512), (10**9, 10**6, 16_384), (10**9, 600, 256), (1, 9, 64)]
 )
