@@ -9,7 +9,7 @@ from retailsim.errors import UserError
 from retailsim.sources.mapping import Mapping
 from retailsim.sources.mapping_rows import mapped_rows, matching_files, side_file
 from retailsim.sources.schema import LINE, ROW, SPELLINGS
-from retailsim.sources.stored import csv_header, stored_rows
+from retailsim.sources.stored import csv_header, refuse_twins, stored_rows
 from retailsim.storage import engine_errors
 
 CSV_SUFFIXES = (".csv", ".csv.gz", ".csv.zst")
@@ -31,6 +31,8 @@ def source_files(source: Path, mapping: Mapping | None = None) -> list[Path]:
         )
     if source.is_file():
         files = [source]
+    elif not source.is_dir():
+        raise UserError(f'{source} is neither a file nor a folder: name another source with "--input"')
     elif mapping and mapping.files:
         files = matching_files(source, mapping.files, SUFFIXES)
         if not files:
@@ -48,6 +50,8 @@ def source_files(source: Path, mapping: Mapping | None = None) -> list[Path]:
             )
     stems: dict[str, Path] = {}
     for file in files:
+        if str(file).encode(errors="replace").decode() != str(file):
+            raise UserError(f"{str(file)!r} has a name that is not UTF-8: rename it")
         if not file.is_file():
             raise UserError(
                 f"{file} is a folder, or a link that leads nowhere: mend it, or take it out of {file.parent}"
@@ -149,10 +153,7 @@ def _raw_csv(file: Path, engine: ibis.BaseBackend) -> ir.Table:
     """A CSV file under its header's names, all text, with ROW and LINE."""
     header, delimiter = csv_header(file)
     names = [name.strip() or f"column {i}" for i, name in enumerate(header, start=1)]
-    keys = [name.casefold() for name in names]
-    for name, key in zip(names, keys, strict=True):
-        if keys.count(key) > 1:
-            raise UserError(f"{file} has two columns {name}: take one out")
+    refuse_twins(file, names)
     if engine.name != "duckdb":
         raw = engine.read_csv(file, header=True, sep=delimiter, quote='"', escape='"', enforceSchema=False)
         return raw.mutate(**{ROW: ibis.row_number() + 1, LINE: ibis.null("string")})

@@ -40,16 +40,32 @@ def csv_header(file: Path) -> tuple[list[str], str]:
         raise UserError(f"{file} begins with no line of column names ({error}): write them there") from error
 
 
+def refuse_twins(file: Path, names: list[str]) -> None:
+    """A UserError where two columns of `file` have one name, whatever its case."""
+    keys = [name.casefold() for name in names]
+    for name, key in zip(names, keys, strict=True):
+        if keys.count(key) > 1:
+            raise UserError(f"{file} has two columns {name}: take one out")
+
+
 def _parquet_rows(file: Path) -> int:
     """Rows of a Parquet file, every page of which is read."""
     try:
-        names = [field.name for field in pq.read_schema(file) if pa.types.is_string(field.type)]
+        schema = pq.read_schema(file)
+        refuse_twins(file, schema.names)
+        deltas = _delta_columns(pq.read_metadata(file))  # which Arrow reads as they are, but into no dictionary
+        names = [field.name for field in schema if pa.types.is_string(field.type) and field.name not in deltas]
         with pq.ParquetFile(file, read_dictionary=names, page_checksum_verification=True) as parquet:
             return sum(batch.num_rows for batch in parquet.iter_batches())
     except PermissionError:
         raise
     except (pa.ArrowException, OSError) as error:
         raise _damaged(file, str(error)) from error
+
+
+def _delta_columns(parquet: pq.FileMetaData) -> set[str]:
+    chunks = (parquet.row_group(g).column(i) for g in range(parquet.num_row_groups) for i in range(parquet.num_columns))
+    return {chunk.path_in_schema for chunk in chunks if "DELTA_BYTE_ARRAY" in chunk.encodings}
 
 
 def _csv_rows(file: Path) -> int:

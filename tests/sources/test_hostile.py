@@ -6,6 +6,7 @@ docs/validation.md has the whole list, case by case, with the test of each.
 import csv
 import gzip
 import io
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -34,6 +35,20 @@ def parquet(data: bytes) -> bytes:
     buffer = io.BytesIO()
     text = pa.csv.ConvertOptions(column_types=dict.fromkeys(PUBLISHED, pa.string()))
     pq.write_table(pa.csv.read_csv(io.BytesIO(data), convert_options=text), buffer)
+    return buffer.getvalue()
+
+
+def delta_coded(data: bytes) -> bytes:
+    """Parquet as other writers store text: each value as the end of the one before."""
+    buffer, table = io.BytesIO(), pq.read_table(io.BytesIO(parquet(data)))
+    pq.write_table(table, buffer, use_dictionary=False, column_encoding=dict.fromkeys(PUBLISHED, "DELTA_BYTE_ARRAY"))
+    return buffer.getvalue()
+
+
+def twins(data: bytes) -> bytes:
+    """Parquet with the spend twice, as no CSV may have it either."""
+    buffer, table = io.BytesIO(), pq.read_table(io.BytesIO(parquet(data)))
+    pq.write_table(pa.Table.from_arrays([*table.columns, table["SPEND"]], [*table.column_names, "SPEND"]), buffer)
     return buffer.getvalue()
 
 
@@ -138,6 +153,7 @@ REFUSED = {  # case → file, its bytes, what is said
     "mixed line ends": ("transactions.csv", GOOD.replace(b"\n", b"\r\n", 30), "mixes line ends"),
     "line ends of an old Mac": ("transactions.csv", GOOD.replace(b"\n", b"\r"), "mixes line ends"),
     "a column named twice": ("transactions.csv", GOOD.replace(b"SHOP_HOUR", b"Spend", 1), "has two columns"),
+    "a column named twice, Parquet": ("transactions.parquet", twins(GOOD), "has two columns SPEND: take one out"),
     "no header": ("transactions.csv", b"".join(LINES), "has no column"),
     "ids rounded by a spreadsheet": ("transactions.csv", changed(column("BASKET_ID", "9.94E+14")), "spreadsheet has rounded"),
     "American dates": ("transactions.csv", changed(column("SHOP_DATE", "04/13/2006")), "is no date yyyymmdd in 60 of 60"),
@@ -172,6 +188,7 @@ CLEAN = {  # case → file, its bytes: the transactions must be those of the goo
     "a column more": ("transactions.csv", changed(lambda table: [row.insert(3, "x") for row in table])),
     "rows in another order": ("transactions.csv", HEADER + b"".join(reversed(LINES))),
     "Parquet": ("transactions.parquet", parquet(GOOD)),
+    "Parquet, delta-coded": ("transactions.parquet", delta_coded(GOOD)),
     "another name": ("receipts, all of them.csv", GOOD),
 }  # fmt: skip
 
@@ -284,6 +301,11 @@ class TestFolders:
     def test_a_folder_called_as_a_file(self, stage):
         (stage.raw / "transactions.csv").mkdir()
         assert "transactions.csv is a folder, or a link that leads nowhere" in stage.refusal()
+
+    def test_a_name_that_is_not_utf_8(self, stage):
+        with open(os.fsencode(stage.raw) + b"/transactions_\xe9.csv", "wb") as file:
+            file.write(GOOD)
+        assert "transactions_\\udce9.csv' has a name that is not UTF-8: rename it" in stage.refusal()
 
     def test_links_in_a_loop(self, stage):
         (stage.raw / "transactions_a.csv").symlink_to("transactions_b.csv")
