@@ -36,7 +36,7 @@ EXIT_CODES = {
 # Paths and disks that cannot be used are the user's to mend; every other OSError is ours and keeps its traceback.
 MENDABLE = {
     errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOSPC, errno.EDQUOT,
-    errno.EFBIG,
+    errno.EFBIG, errno.ENAMETOOLONG, errno.ELOOP, errno.EIO,
 }  # fmt: skip
 # `--detailed` alone, no `--no-detailed` beside it; a flag that is left out is None, the word "None" is no value.
 FLAGS = (tyro.conf.FlagCreatePairsOff, tyro.conf.DisallowNone)

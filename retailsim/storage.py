@@ -49,8 +49,12 @@ def engine_errors(engine: ibis.BaseBackend) -> tuple[type[Exception], ...]:
 def atomic(path: Path) -> Iterator[Path]:
     """A temporary path beside `path` that becomes `path` when the block ends well and vanishes when it does not.
 
-    What a killed process left of an earlier attempt is taken away first.
+    What a killed process left of an earlier attempt is taken away first. A link stays, and what it leads to is written; what
+    is no file (`--json /dev/stdout`) is a UserError, since it would be replaced.
     """
+    if path.exists() and not path.is_file():
+        raise UserError(f"{path} is a folder or a device, not a file: name another path")
+    path = path.resolve() if path.is_symlink() else path
     path.parent.mkdir(parents=True, exist_ok=True)
     for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
         if not _is_running(left.name.split(".")[-2]):

@@ -98,7 +98,7 @@ def test_a_mistake_is_one_sentence_and_exit_code_2(capsys):  # C39
     assert shown.err == "error: data/a [x].parquet is missing: run [this] first\n" and not shown.out
 
 
-@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EACCES, errno.ENOTDIR])
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EACCES, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP])
 def test_a_path_that_cannot_be_used_is_the_users_to_mend(code, capsys):  # C39
     assert console.run(raising(OSError(code, os.strerror(code), "data/x")), []) == 2
     assert capsys.readouterr().err.startswith(f"error: data/x cannot be used ({os.strerror(code)})")

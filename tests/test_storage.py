@@ -117,6 +117,26 @@ def test_a_full_disk_is_said_of_the_file_and_leaves_the_old_one(kind, tmp_path, 
     assert path.read_text() == "old" and list(path.parent.iterdir()) == [path]
 
 
+def write_text(path):
+    with atomic(path) as temporary:
+        temporary.write_text("new")
+
+
+def test_what_is_no_file_is_not_replaced(tmp_path):  # C39
+    """`--json /dev/stdout` by root would put a file in the device's place."""
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path, tmp_path / "pipe"):
+        with pytest.raises(UserError, match=f"{path} is a folder or a device, not a file: name another path"):
+            write_text(path)
+    assert files_under(tmp_path) == [] and (tmp_path / "pipe").is_fifo()
+
+
+def test_a_link_stays_one_and_its_file_is_written(tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    write_text(tmp_path / "link")
+    assert (tmp_path / "link").is_symlink() and (tmp_path / "file").read_text() == "new"
+
+
 def test_a_table_whose_rows_cannot_be_made_leaves_the_old_file(tmp_path):
     TABLE.write(tmp_path, sales(), connect(), ["product_id"])
     old = (tmp_path / TABLE.path).read_bytes()

@@ -38,7 +38,8 @@ def _chunks(path: Path) -> Iterator[list[Words]]:
                     {name: _text(value) for name, value in row.items()} for row in block.slice(start, CHUNK).to_pylist()
                 ]
     except (pa.ArrowException, OSError) as error:
-        raise UserError(f"--requests {path} cannot be read: {' '.join(str(error).split())}") from error
+        said = " ".join("".join(letter if letter.isprintable() else " " for letter in str(error)).split())
+        raise UserError(f"--requests {path} cannot be read ({said}): mend it, or write it anew") from error
 
 
 def _blocks(path: Path) -> Iterator[pa.RecordBatch]:

@@ -3,7 +3,9 @@
 Reads a checkpoint and data/; writes nothing. Needs the extra `retailsim[serve]`.
 """
 
+import errno
 import importlib.metadata
+import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +18,8 @@ from retailsim.errors import UserError
 from retailsim.manifest import fingerprint
 from retailsim.predict.catalogue import read_names
 from retailsim.predict.predictor import Predictor
+
+MOST_PORT = 65_535
 
 
 def serve(
@@ -48,11 +52,24 @@ def serve(
         from retailsim.predict.service import Limits, make_app
     except ImportError as error:
         raise UserError(f'serving needs {error.name}: install it with pip install "retailsim[serve]"') from error
+    refuse_taken(host, port)
     predictor = Predictor.load(checkpoint, data_dir, device, read_names(catalogue) if catalogue else None)
     app = make_app(predictor, model_card(predictor, checkpoint), Limits(batch=batch, seconds=seconds, at_once=at_once))
     console.out.print(f"http://{host}:{port}/docs shows what can be asked; Ctrl-C ends it")
     uvicorn.run(app, host=host, port=port, log_level="warning")
     return 0
+
+
+def refuse_taken(host: str, port: int) -> None:
+    """A UserError where nothing can listen on `host` and `port`: before a model is loaded, and not in a log."""
+    try:
+        if not 0 <= port <= MOST_PORT:
+            raise OSError(errno.EINVAL, f"ports are 0 to {MOST_PORT}")
+        socket.create_server((host, port)).close()
+    except OSError as error:
+        raise UserError(
+            f"--host {host} --port {port} cannot be listened on ({error.strerror}): end what listens there, or name others"
+        ) from error
 
 
 def model_card(predictor: Predictor, checkpoint: Path) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """C36 over HTTP: the service gives the predictor's own answers, and one structured sentence for what it refuses."""
 
+import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +12,7 @@ import uvicorn
 from starlette.testclient import TestClient
 
 from retailsim.predict import Predictor, Request
-from retailsim.predict.serve import model_card
+from retailsim.predict.serve import main, model_card
 from retailsim.predict.service import Limits, make_app
 
 
@@ -127,6 +128,15 @@ def test_an_answer_that_takes_too_long_is_given_up(predictor, trained, ask, monk
     with TestClient(app) as client:
         reply = client.post("/predict", json={"request": ask})
     assert reply.status_code == 503 and reply.json()["code"] == "busy"
+
+
+@pytest.mark.parametrize("host, port", [("127.0.0.1", None), ("nowhere.invalid", 8000), ("127.0.0.1", 70_000)])
+def test_what_cannot_be_listened_on_is_a_sentence(host, port, capsys):  # C39
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        flags = ["--host", host, "--port", str(port or other.getsockname()[1])]
+        assert main(["checkpoint.pt", *flags]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"error: {' '.join(flags)} cannot be listened on (") and said.count("\n") == 1
 
 
 def test_many_callers_of_a_real_server_get_the_right_answers(service, predictor, ask):
