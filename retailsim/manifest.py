@@ -68,6 +68,12 @@ def read_manifest(path: Path) -> dict[str, Any] | None:
     return record if isinstance(record, dict) and "settings" in record else None
 
 
+def refuse_changed(root: Path, *inputs: Artifact) -> None:
+    """A UserError that names the first of `inputs` under data root `root` that is missing or not what its stage wrote."""
+    for path in (artifact.at(root) for artifact in inputs):
+        _refuse_changed(path, fingerprint(path))
+
+
 class Manifest:
     """The manifest of one stage.
 

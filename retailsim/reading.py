@@ -3,13 +3,15 @@
 from pathlib import Path
 
 from retailsim.artifacts import CALENDAR, VOCABULARY
+from retailsim.manifest import refuse_changed
 from retailsim.storage import connect, engine_errors
 from retailsim.vocab import Vocabulary
 from retailsim.weeks import Calendar
 
 
 def load_calendar(root: Path) -> Calendar:
-    """The calendar under data root `root`; a UserError names the command when it is missing."""
+    """The calendar under data root `root`; a UserError names the command when it is missing or damaged."""
+    refuse_changed(root, CALENDAR)
     record = CALENDAR.read(root)
     try:
         return Calendar.from_json(record)
@@ -18,7 +20,8 @@ def load_calendar(root: Path) -> Calendar:
 
 
 def load_vocabulary(root: Path) -> Vocabulary:
-    """The vocabulary under data root `root`; a UserError names the command when it is missing."""
+    """The vocabulary under data root `root`; a UserError names the command when it is missing or damaged."""
+    refuse_changed(root, VOCABULARY)
     engine = connect()
     table = VOCABULARY.read(root, engine)
     try:

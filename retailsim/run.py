@@ -12,7 +12,9 @@ from typing import Literal
 
 from retailsim import artifacts, console
 from retailsim.config import PRESETS
+from retailsim.errors import UserError
 from retailsim.manifest import Manifest, manifest_path
+from retailsim.reading import load_calendar
 from retailsim.storage import Artifact, atomic
 from retailsim.weeks import Calendar
 
@@ -67,6 +69,8 @@ def run(
         code = step(stage, [*flags, *data])
         if code:
             return code
+        if fault := load_calendar(data_dir).split_fault():
+            raise UserError(fault)
     epochs, flags = training_flags(preset, epochs, batch_size, seed)
     made_from = [manifest_path(artifacts.CUSTOMER_CACHE, artifacts.CACHE, data_dir)]
     made_from.append(manifest_path(artifacts.SAMPLE_TABLES["train"], artifacts.SAMPLES, data_dir))

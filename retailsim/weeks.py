@@ -20,6 +20,7 @@ class Calendar:
     train_end: int = 80
     val_end: int = 95
     dates_known: bool = True  # False: weeks follow each other, but which days of the year they were is not known
+    hours_known: bool = True
 
     def __post_init__(self) -> None:
         if self.first_monday.weekday() != 0:
@@ -53,6 +54,30 @@ class Calendar:
     def share(self, week: int) -> float:
         """Where `week` stands in the data: 0 at week 1, 1 at the last week."""
         return (week - 1) / max(self.last_week - 1, 1)
+
+    def fitting_split(self) -> str:
+        """What to choose, so that training, validation and test have a week each.
+
+        >>> Calendar(date(2006, 4, 10), 52).fitting_split()
+        'choose for example --train-weeks 36 --val-weeks 44'
+        >>> Calendar(date(2006, 4, 10), 2).fitting_split()
+        'training, validation and test need a week each'
+        """
+        if self.last_week < len(SPLITS):
+            return "training, validation and test need a week each"
+        most = min(self.last_week * 7 // 10, self.last_week - 2)
+        return f"choose for example --train-weeks {most} --val-weeks {(most + self.last_week + 1) // 2}"
+
+    def split_fault(self) -> str:
+        """What is wrong with a split whose test weeks lie behind the data, and one that fits; empty where nothing is.
+
+        >>> Calendar(date(2006, 4, 10), 52).split_fault()
+        '--train-weeks 80 --val-weeks 95 leave no week of 52 for the test: choose for example --train-weeks 36 --val-weeks 44'
+        """
+        if self.last_week > self.val_end:
+            return ""
+        flags = f"--train-weeks {self.train_end} --val-weeks {self.val_end}"
+        return f"{flags} leave no week of {self.last_week} for the test: {self.fitting_split()}"
 
     def split_of(self, week: int) -> str:
         """The split of `week`: train, val or test."""

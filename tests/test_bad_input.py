@@ -6,23 +6,37 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
 from retailsim.artifacts import (
     AFFINITY,
     CALENDAR,
+    CHAIN_POPULARITY,
     CUSTOMER_CACHE,
+    CUSTOMER_EMBEDDINGS,
+    CUSTOMER_PURCHASES,
     PRICE_CACHE,
     PRICE_FEATURES,
+    PRICES,
     PRODUCT_EMBEDDINGS,
     PRODUCT_GRAPH,
     SAMPLE_TABLES,
     SCALERS,
+    STORE_FEATURES,
+    STORE_HISTORIES,
     TRANSACTIONS,
     VOCABULARY,
 )
-from retailsim.reading import load_calendar
+from retailsim.errors import UserError
+from retailsim.predict.lookup import People, Places
+from retailsim.reading import load_calendar, load_vocabulary
+from retailsim.training.audit_receipts import receipt_rules
+from retailsim.training.dataset import load_baskets
+from retailsim.training.protocol import load_protocol
+from retailsim.training.purchases import load_purchase_histories
+from retailsim.training.tables import FILES, load_tables
 from tests import recipe
 
 NOBODY = 65534  # the user id without rights
@@ -178,6 +192,50 @@ def test_damaged_pages_are_named_with_the_command_that_mends_them(capsys, shop, 
     flags = [trained / "best_model.pt", "--split", "val", "--data-dir", data]
     said = refused(capsys, shop, "training.evaluate", *flags)
     assert str(path) in said and f'run "python -m src.{table.written_by}" again' in said
+
+
+LOADED = [  # artifact → what loads it for training, evaluation, predictions and the audit
+    (CALENDAR, load_calendar),
+    (VOCABULARY, load_vocabulary),
+    *[(array, load_tables) for array in FILES],
+    *[(array, lambda root: load_purchase_histories(root, 1)) for array in (CUSTOMER_PURCHASES, STORE_HISTORIES)],
+    (SAMPLE_TABLES["val"], lambda root: load_baskets(root, "val")),
+    (TRANSACTIONS, lambda root: load_protocol(root, "val", load_vocabulary(root))),
+    (TRANSACTIONS, lambda root: receipt_rules(root, load_calendar(root))),
+    (CUSTOMER_EMBEDDINGS, People),
+    (STORE_FEATURES, lambda root: Places(root, np.zeros((0, 96)))),
+]
+
+
+@pytest.mark.parametrize(
+    "artifact, load", LOADED, ids=[f"{i}-{Path(of.path).stem}" for i, (of, _) in enumerate(LOADED)]
+)
+def test_one_other_byte_is_refused_by_whoever_reads_it(shop, tmp_path, artifact, load):  # C4
+    """Most of it could be read, and would be other figures and answers without a word."""
+    path = shutil.copytree(shop.data, tmp_path / "data") / artifact.path
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(UserError) as caught:
+        load(tmp_path / "data")
+    assert str(caught.value) == (
+        f'{path} is not the file that its stage wrote: run "python -m src.{artifact.written_by}" again'
+    )
+
+
+@pytest.mark.parametrize("module", ["predict.predict", "report.report"])
+def test_rows_that_are_missing_are_a_sentence(capsys, shop, trained, tmp_path, module):  # C4, C39
+    data = shutil.copytree(shop.data, tmp_path / "data")
+    path = data / (CHAIN_POPULARITY if module == "predict.predict" else PRICES).path
+    if path.suffix == ".npy":
+        np.save(path, np.load(path)[:3])
+    else:
+        pq.write_table(pq.read_table(path).slice(0, 3), path)
+    flags = {"predict.predict": ["--when", "2006-11-06T10:00"], "report.report": ["--output", tmp_path / "r.html"]}[
+        module
+    ]
+    said = refused(capsys, shop, module, trained / "best_model.pt", *flags, "--data-dir", data)
+    assert f"{path} is not the file that its stage wrote" in said and not (tmp_path / "r.html").exists()
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"checkpoint": "x"', '{"temperature": 1}'])

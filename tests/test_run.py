@@ -1,17 +1,19 @@
 """`retailsim run`: the commands in order, what is current left out, a stopped training gone on with (C39)."""
 
 import importlib
+from datetime import date
 from types import SimpleNamespace
 
 import pytest
 
 from retailsim import artifacts, run
+from retailsim.weeks import Calendar
 
 
 @pytest.fixture
 def road(tmp_path, monkeypatch):
     """Commands that write their manifests' stand-ins only; gives the calls as (verb, flags)."""
-    calls, codes, bytes_of, stopped_after = [], {}, {}, []
+    calls, codes, bytes_of, stopped_after, weeks = [], {}, {}, [], [117]
 
     def pretend(name):
         stage = name.removeprefix("retailsim.")
@@ -28,6 +30,8 @@ def road(tmp_path, monkeypatch):
         return SimpleNamespace(main=main)
 
     def write(stage):
+        if stage == artifacts.PIPELINE:
+            artifacts.CALENDAR.write(tmp_path / "data", Calendar(date(2006, 4, 10), weeks[0]).to_json())
         paths = {
             artifacts.SAMPLES: ["data/training/prepare_samples.manifest.json"],
             artifacts.CACHE: ["data/training/cache/prepare_tensor_cache.manifest.json"],
@@ -57,6 +61,7 @@ def road(tmp_path, monkeypatch):
         codes=codes,
         bytes_of=bytes_of,
         stopped_after=stopped_after,
+        weeks=weeks,
         checkpoints=tmp_path / "checkpoints",
         data=tmp_path / "data",
     )
@@ -81,6 +86,15 @@ def test_the_road_in_order_and_what_is_current_left_out(road, capsys):
 def test_a_mapping_and_a_split_reach_the_first_stage(road):
     words = road.call("--mapping", "ta-feng", "--train-weeks", 11, "--val-weeks", 14)[2]
     assert words[0][:8] == ["--input", "raw_data", "--train-weeks", "11", "--val-weeks", "14", "--mapping", "ta-feng"]
+
+
+def test_a_split_that_the_data_do_not_reach_ends_the_road_after_the_first_stage(road, capsys):
+    road.weeks[0] = 60
+    assert road.call()[:2] == (2, PREPARE[:1])
+    assert capsys.readouterr().err == (
+        "error: --train-weeks 80 --val-weeks 95 leave no week of 60 for the test: choose for example --train-weeks 42 "
+        "--val-weeks 51\n"
+    )
 
 
 @pytest.mark.parametrize(

@@ -59,6 +59,7 @@ def test_json_gives_the_same_calendar_back():
         "train_end": 80,
         "val_end": 95,
         "dates_known": True,
+        "hours_known": True,
     }
 
 

@@ -110,7 +110,8 @@ def prepare_transactions(
     verdict = judge(read_transactions(source, engine, mapping), stored, engine, schema)
     account = usable_account(verdict, source)
     calendar = calendar_of(verdict.used, train_end, val_end, schema.names["date"])
-    calendar = replace(calendar, dates_known=mapping is None or mapping.dates_known)
+    if mapping:
+        calendar = replace(calendar, dates_known=mapping.dates_known, hours_known="hour" not in mapping.unknown)
     if nrows is not None:
         sample = engine.create_table("sample", sample_customers(verdict.rows, nrows).select("file", "row"), temp=True)
         verdict = verdict.of(sample)
@@ -133,27 +134,12 @@ def prepare_transactions(
     )
     for entry in account:
         console.out.print(f"  {entry['n']:,} set aside: {entry['column']} {entry['reason']}")
-    if calendar.last_week <= val_end:
-        console.out.print(f"  warning: {split_advice(calendar.last_week, train_end, val_end)}")
+    if fault := calendar.split_fault():
+        console.out.print(f"  warning: {fault}")
     if calendar.dates_known and (last := calendar.monday_of(calendar.last_week)) > date.today():
         console.out.print(
             f"  warning: the last week begins on {last}, after today: are {schema.names['date']} and its format right?"
         )
-
-
-def split_advice(weeks: int, train_end: int, val_end: int) -> str:
-    """What is wrong with a split whose test weeks lie behind the data, and one that fits.
-
-    >>> split_advice(52, 80, 95)
-    '--train-weeks 80 --val-weeks 95 leave no week of 52 for the test: choose for example --train-weeks 36 --val-weeks 44'
-    >>> split_advice(2, 80, 95)
-    '--train-weeks 80 --val-weeks 95 leave no week of 2 for the test: training, validation and test need a week each'
-    """
-    most = min(weeks * 7 // 10, weeks - 2)
-    choice = f"choose for example --train-weeks {most} --val-weeks {(most + weeks + 1) // 2}"
-    if weeks < 3:
-        choice = "training, validation and test need a week each"
-    return f"--train-weeks {train_end} --val-weeks {val_end} leave no week of {weeks} for the test: {choice}"
 
 
 def main(argv: Sequence[str] | None = None) -> int:

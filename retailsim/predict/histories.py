@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from retailsim.manifest import refuse_changed
 from retailsim.storage import Table, connect
 
 
@@ -39,13 +40,13 @@ class Histories:
         self.weeks, self.events = weeks, events
         self._labels = {name: np.array(values, dtype=object) for name, values in groups.items()}
         self.names, starts = np.unique(np.array(ids, dtype=str), return_index=True)
-        self._ends = {
-            name: (int(a), int(b)) for name, a, b in zip(self.names, starts, [*starts[1:], len(ids)], strict=True)
-        }
+        ends = [*starts, len(ids)][1:]  # none where the source has no customers, or no stores
+        self._ends = {name: (int(a), int(b)) for name, a, b in zip(self.names, starts, ends, strict=True)}
 
     @classmethod
     def load(cls, root: Path, table: Table, entity: str, events: str, labels: Sequence[str]) -> "Histories":
         """The rows of `table` under data root `root`; `events` is the column that is 0 or null before anything happened."""
+        refuse_changed(root, table)
         engine = connect()
         columns = table.read(root, engine).select(entity, "week", "row", events, *labels)
         rows = engine.to_pyarrow(columns.order_by("row"))

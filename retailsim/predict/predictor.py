@@ -14,6 +14,7 @@ import torch
 from retailsim.config import Config
 from retailsim.errors import UserError
 from retailsim.evaluation.ranking import excluded_ids
+from retailsim.labels import UNKNOWN
 from retailsim.model.basket_model import BasketModel
 from retailsim.model.batch import Batch
 from retailsim.model.next_product import shown_to
@@ -149,6 +150,7 @@ class Predictor:
             self._people.find(request, week, allow_unknown),
             self._places.find(request, week, allow_unknown),
             basket_of(request, week, self.vocabulary, self._last_price),
+            request.when.hour if self.calendar.hours_known else UNKNOWN,
         )
 
     @torch.no_grad()

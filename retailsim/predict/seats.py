@@ -32,12 +32,14 @@ class Seat:
     person: Found
     place: Found
     basket: "Basket"
+    hour: int  # UNKNOWN where the data has no hours, so that none was ever learned
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What was not known, and what is used instead."""
         is_open = () if self.request.trip else ("the kind of trip is not given: it is left open",)
-        return (*self.person.notes, *self.place.notes, *self.basket.notes, *is_open)
+        no_hour = ("the data has no hours: that of the trip says nothing",) if self.hour == UNKNOWN else ()
+        return (*self.person.notes, *self.place.notes, *self.basket.notes, *is_open, *no_hour)
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,7 @@ def as_samples(seats: Sequence[Seat], calendar: Calendar, histories: PurchaseHis
         "customer_id": np.array([request.customer for request in requests], dtype=object),
         "week": np.array([seat.week for seat in seats], dtype=np.int32),
         "day": np.array([(request.when.date() - calendar.first_monday).days for request in requests], dtype=np.int32),
-        "hour": np.array([request.when.hour for request in requests], dtype=np.int32),
+        "hour": np.array([seat.hour for seat in seats], dtype=np.int32),
         "customer_row": np.array([seat.person.row for seat in seats], dtype=np.int64),
         "store_row": np.array([seat.place.row for seat in seats], dtype=np.int64),
         "recency": np.array([seat.person.weeks_since_last for seat in seats], dtype=np.int32),

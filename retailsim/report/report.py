@@ -12,9 +12,18 @@ from typing import Annotated, Any
 import tyro
 
 from retailsim import console
-from retailsim.artifacts import CACHE, CUSTOMER_CACHE, FEATURES, PIPELINE, PSEUDO_BRANDS, TRANSACTIONS
+from retailsim.artifacts import (
+    AFFINITY,
+    CACHE,
+    CUSTOMER_CACHE,
+    FEATURES,
+    PIPELINE,
+    PRICES,
+    PSEUDO_BRANDS,
+    TRANSACTIONS,
+)
 from retailsim.errors import UserError
-from retailsim.manifest import fingerprint, manifest_path, read_manifest, versions
+from retailsim.manifest import fingerprint, manifest_path, read_manifest, refuse_changed, versions
 from retailsim.predict import Predictor
 from retailsim.predict.catalogue import read_names
 from retailsim.report.ablation_section import ablation as ablation_section
@@ -59,6 +68,7 @@ def report(
     with console.stages(4) as advance:
         advance("model")
         predictor = Predictor.load(checkpoint, data_dir, names=names)
+        refuse_changed(data_dir, TRANSACTIONS, PRICES, PSEUDO_BRANDS, AFFINITY)
         facts = describe(checkpoint, predictor, data_dir)
         figures_path = evaluation or checkpoint.with_name(EVALUATION)
         command = f"retailsim evaluate {checkpoint} --json {figures_path} --data-dir {data_dir}"
@@ -139,7 +149,7 @@ def describe(checkpoint: Path, predictor: Predictor, root: Path) -> list[tuple[s
         ("who and where", f"{counts['customers']:,} customers, {counts['stores']:,} stores"),
         (
             "when",
-            f"{counts['first']} to {counts['last']}: {calendar.last_week} weeks; trained on 1–{calendar.train_end}, chosen on {calendar.train_end + 1}–{calendar.val_end}, tested on the rest",
+            f"{counts['first']} to {counts['last']}{'' if calendar.dates_known else ' (days that were invented)'}: {calendar.last_week} weeks; trained on 1–{calendar.train_end}, chosen on {calendar.train_end + 1}–{calendar.val_end}, tested on the rest",
         ),
         (
             "products",

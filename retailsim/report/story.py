@@ -17,6 +17,13 @@ from retailsim.storage import connect
 
 IN_BASKET = 3  # of the customer's usual products, which lie in the basket already
 SHOWN = 10
+NOON = 12  # stands for an hour that the source does not know
+TOLD = {  # of CUSTOMER_EMBEDDINGS, where it is known
+    "products_per_trip": "about {:.1f} products a trip lately",
+    "spend_per_trip": "£{:.2f} a trip lately",
+    "weekend_share": "{:.0%} of trips at weekends",
+    "evening_share": "{:.0%} of trips in the evening",
+}
 
 
 def story(root: Path, predictor: Predictor, names: Mapping[str, str], customer: str | None) -> Section:
@@ -48,7 +55,7 @@ def story(root: Path, predictor: Predictor, names: Mapping[str, str], customer: 
         "One customer's story",
         [
             paragraph(f"{who}: {len(history):,} trips from {history[0]['date']} to {history[-1]['date']}."),
-            _spend(history),
+            paragraph("What was paid is not known.", is_soft=True) if history[0]["spend"] is None else _spend(history),
             paragraph("Bought most often:"),
             table(("product", "baskets"), bought),
             paragraph("What the model is told, in words: " + in_words(root, engine, who)),
@@ -71,7 +78,8 @@ def next_trip(last: Mapping[str, Any], predictor: Predictor, customer: str, bask
     """A trip in the week after the data's last, on the weekday, at the hour and in the store of the customer's last one."""
     monday = predictor.calendar.monday_of(predictor.calendar.last_week + 1)
     day: date = monday + timedelta(days=last["date"].weekday())
-    return Request(datetime.combine(day, time(last["hour"])), store=last["store_id"], customer=customer, basket=basket)
+    hour = time(NOON if last["hour"] is None else last["hour"])
+    return Request(datetime.combine(day, hour), store=last["store_id"], customer=customer, basket=basket)
 
 
 def in_words(root: Path, engine: ibis.BaseBackend, customer: str) -> str:
@@ -85,9 +93,7 @@ def in_words(root: Path, engine: ibis.BaseBackend, customer: str) -> str:
     ]
     if row["weeks_since_last"] is not None:
         words.append(f"the last {row['weeks_since_last']} weeks earlier")
-    if row["products_per_trip"] is not None:
-        words.append(f"about {row['products_per_trip']:.1f} products and £{row['spend_per_trip']:.2f} a trip lately")
-        words.append(f"{row['weekend_share']:.0%} of trips at weekends and {row['evening_share']:.0%} in the evening")
+    words += [text.format(row[name]) for name, text in TOLD.items() if row[name] is not None]
     if shops["primary_store"] is not None:
         words.append(
             f"{shops['primary_share']:.0%} of trips to {shops['primary_store']}, {shops['n_stores']} stores in all"
@@ -107,9 +113,10 @@ def expectation(predictor: Predictor, request: Request, names: Mapping[str, str]
         everything = predictor.predict(less, top=len(predictor.vocabulary)).suggestions
         chance = next(s.probability for s in everything if s.product == first)
         without.append([f"without {names.get(product, product)}", f"{chance:.2%}"])
+    place = f" in {request.store}" if request.store else ""
     return [
         paragraph(
-            f"{request.when:%A %d %B %Y, %H:%M} in {request.store}, with {', '.join(known)} in the basket, the model expects next:"
+            f"{request.when:%A %d %B %Y, %H:%M}{place}, with {', '.join(known)} in the basket, the model expects next:"
         ),
         table(("product", answer.measure), found),
         *[paragraph(f"Note: {note}.", is_soft=True) for note in answer.notes],

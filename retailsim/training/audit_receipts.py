@@ -9,6 +9,7 @@ import ibis
 import ibis.expr.types as ir
 
 from retailsim.artifacts import SAMPLE_TABLES, TRANSACTIONS
+from retailsim.manifest import refuse_changed
 from retailsim.storage import connect
 from retailsim.training.audit_findings import MOST_EXAMPLES, Finding, State
 from retailsim.training.replays import REPLAY_LIMIT, replay_report, replays_by_week
@@ -23,6 +24,7 @@ STRAY_LIMIT = 0.01  # share of baskets with another week's id up to which ids ar
 
 def receipt_rules(root: Path, calendar: Calendar) -> list[Finding]:
     """All rules of this module on data root `root`."""
+    refuse_changed(root, TRANSACTIONS, *SAMPLE_TABLES.values())
     engine = connect()
     transactions = engine.create_table("transactions", TRANSACTIONS.read(root, engine), temp=True)
     samples = ibis.union(

@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 from retailsim.artifacts import SAMPLE_TABLES
 from retailsim.evaluation.hidden import hidden_count
 from retailsim.labels import TRIP_LABELS
+from retailsim.manifest import refuse_changed
 from retailsim.model.batch import Batch
 from retailsim.reading import load_vocabulary
 from retailsim.storage import connect
@@ -95,6 +96,7 @@ def load_samples(root: Path, split: str) -> Samples:
 def load_baskets(root: Path, split: str) -> Samples:
     """The samples of `split` as if nobody had bought anything before."""
     table = SAMPLE_TABLES[split]
+    refuse_changed(root, table)
     table.read(root, connect())  # checks columns and dtypes
     flat = table.load(root)
     lists = {name: flat[name].combine_chunks() for name in ("products", "prices")}

@@ -154,7 +154,7 @@ def refuse_empty_splits(samples: ir.Table, calendar: Calendar) -> None:
         if not weeks & set(range(first, last + 1)):
             raise UserError(
                 f"split {split} (weeks {first}–{last}) has no basket: the data covers weeks 1–{calendar.last_week}; "
-                f'choose "--train-weeks" and "--val-weeks" of "python -m src.data_pipeline.run_pipeline" to fit, or add data'
+                f'{calendar.fitting_split()} (flags of "python -m src.data_pipeline.run_pipeline"), or add data'
             )
 
 

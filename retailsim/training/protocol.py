@@ -16,6 +16,7 @@ from retailsim.evaluation.hidden import MIN_PRODUCTS, HiddenSet, hide
 from retailsim.evaluation.line_up import Market
 from retailsim.evaluation.purchases import Purchases
 from retailsim.labels import TRIP_LABELS, UNKNOWN
+from retailsim.manifest import refuse_changed
 from retailsim.storage import connect
 from retailsim.training.dataset import Samples, load_samples
 from retailsim.training.replays import REPLAY_LIMIT
@@ -58,6 +59,7 @@ def load_protocol(root: Path, split: str, vocabulary: Vocabulary) -> Protocol:
         raise UserError(
             f"split {split} has no basket with two products, so nothing can be hidden: take another --split or more data"
         )
+    refuse_changed(root, TRANSACTIONS)
     TRANSACTIONS.read(root, connect())  # checks columns and dtypes
     names = [
         "basket_id", "week", "customer_id", "store_id", "store_format", "store_region", "product_id", "hierarchy_30",

@@ -21,6 +21,7 @@ from retailsim.artifacts import (
     STORE_HISTORIES,
     STORE_PURCHASES,
 )
+from retailsim.manifest import refuse_changed
 from retailsim.storage import Array
 from retailsim.vocab import PAD, SPECIAL_TOKENS
 from retailsim.weeks import Calendar
@@ -64,6 +65,7 @@ NO_HISTORIES = PurchaseHistories(
 
 def load_purchase_histories(root: Path, vocab_size: int) -> PurchaseHistories:
     """The histories under data root `root`, in memory."""
+    refuse_changed(root, CUSTOMER_HISTORIES, CUSTOMER_PURCHASES, STORE_HISTORIES, STORE_PURCHASES)
     customers = Purchases(np.array(CUSTOMER_HISTORIES.read(root)), np.array(CUSTOMER_PURCHASES.read(root)))
     stores = Purchases(np.array(STORE_HISTORIES.read(root)), np.array(STORE_PURCHASES.read(root)))
     return PurchaseHistories(customers, stores, vocab_size)

@@ -17,6 +17,7 @@ from retailsim.artifacts import (
     SUCCESSOR_IDS,
     SUCCESSOR_WEIGHTS,
 )
+from retailsim.manifest import refuse_changed
 from retailsim.model.lookup import Tables
 from retailsim.reading import load_calendar
 from retailsim.storage import Array
@@ -31,6 +32,7 @@ FILES = (
 
 def load_tables(root: Path) -> Tables:
     """The six tensors' tables under data root `root`, in memory."""
+    refuse_changed(root, *FILES)
 
     def tensor(array: Array) -> torch.Tensor:
         return torch.from_numpy(np.array(array.read(root)))
