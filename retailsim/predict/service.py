@@ -25,6 +25,10 @@ from retailsim.predict.request import Prediction, Request
 
 Code = Annotated[str, Field(max_length=200)]
 T = TypeVar("T")
+SHOWN = "/docs shows what can be asked"
+SEND = (
+    'send {"request": {"when": "2008-03-15T10:00"}}, for one, with the header content-type: application/json; ' + SHOWN
+)
 
 
 @dataclass(frozen=True)
@@ -172,8 +176,8 @@ def make_app(predictor: Predictor, card: dict[str, Any], limits: Limits = Limits
 
     @app.exception_handler(RequestValidationError)
     async def invalid(http: HttpRequest, error: RequestValidationError) -> JSONResponse:
-        first = error.errors()[0]
-        return problem(422, "invalid", first["msg"], ".".join(map(str, first["loc"][1:])) or None)
+        message, field = what_to_send(error.errors()[0])
+        return problem(422, "invalid", message, field)
 
     @app.exception_handler(TimeoutError)
     async def late(http: HttpRequest, error: TimeoutError) -> JSONResponse:
@@ -183,7 +187,7 @@ def make_app(predictor: Predictor, card: dict[str, Any], limits: Limits = Limits
     async def elsewhere(http: HttpRequest, error: HTTPException) -> JSONResponse:
         if error.status_code == HTTPStatus.BAD_REQUEST:  # FastAPI's answer to bytes that are no text
             return problem(422, "invalid", "the body cannot be read: send JSON, encoded as UTF-8")
-        there = f"{http.method} {http.url.path}: {error.detail}; /docs shows what can be asked"
+        there = f"{http.method} {http.url.path}: {error.detail}; {SHOWN}"
         return problem(error.status_code, "no_such_page", there, headers=error.headers)
 
     @app.exception_handler(Exception)
@@ -193,6 +197,20 @@ def make_app(predictor: Predictor, card: dict[str, Any], limits: Limits = Limits
         )
 
     return app
+
+
+def what_to_send(first: Mapping[str, Any]) -> tuple[str, str | None]:
+    """A sentence about the first thing that is wrong in a body, and where in the body it is; pydantic's error is `first`."""
+    kind, where = first["type"], ".".join(map(str, first["loc"][1:]))
+    if kind == "json_invalid":
+        return f"the body is no JSON ({first['ctx']['error']}, character {where}): {SEND}", None
+    if not where:
+        return f"the body is no JSON object: {SEND}", None
+    if kind == "missing":
+        return f"{where} is missing: {SHOWN}", where
+    if kind == "extra_forbidden":
+        return f"{where} is not permitted: {SHOWN}", where
+    return f"{where}: {first['msg']}; {SHOWN}", where
 
 
 def answer(found: Prediction) -> Answer:

@@ -94,6 +94,25 @@ def test_a_page_that_is_not_there_is_said_in_the_same_form(client, method, path,
     assert ("allow" in reply.headers) == (status == 405)
 
 
+@pytest.mark.parametrize(
+    "body, kind, message, field",
+    [
+        ('{"request": ', "application/json", "the body is no JSON (Expecting value, character 12): send {", None),
+        ('{"request": {}}', "text/plain", "the body is no JSON object: send {", None),
+        ("", "application/json", "the body is no JSON object: send {", None),
+        ('{"top": 5}', "application/json", "request is missing: /docs shows", "request"),
+        ('{"request": {}}', "application/json", "request.when is missing: /docs shows", "request.when"),
+        ('{"request": {"when": "2008-03-15T10:00", "colour": 1}}', "application/json", "request.colour is not permitted: /docs", "request.colour"),
+        ('{"request": {"when": "2008-03-15T10:00"}, "top": 0}', "application/json", "top: Input should be greater", "top"),
+    ],
+)  # fmt: skip
+def test_a_body_that_is_not_as_it_should_be_is_told_what_to_send(client, body, kind, message, field):
+    reply = client.post("/predict", content=body, headers={"content-type": kind})
+    problem = reply.json()
+    assert reply.status_code == 422 and problem["code"] == "invalid" and problem["field"] == field
+    assert problem["message"].startswith(message) and problem["message"].endswith("/docs shows what can be asked")
+
+
 @pytest.mark.parametrize("body", ["", "{", "[]", "null", '{"request": 1}', "\ud800"])
 def test_malformed_json_is_one_sentence(client, body):
     reply = client.post(
