@@ -31,11 +31,12 @@ STYLE = """
 * { box-sizing: border-box; }
 body { margin: 0 auto; max-width: 60rem; padding: 1rem; background: var(--paper); color: var(--ink); font: 16px/1.5 system-ui, sans-serif; overflow-wrap: anywhere; }
 h1 { margin: .5rem 0 0; } h2 { margin: 2.5rem 0 .5rem; border-top: 1px solid var(--line); padding-top: 1.5rem; }
-p { margin: .5rem 0; } .soft { color: var(--soft); } nav a { margin-right: 1rem; }
+p { margin: .5rem 0; } .soft { color: var(--soft); } nav { display: flex; flex-wrap: wrap; gap: .2rem 1rem; }
 a { color: inherit; }
 .wide { overflow-x: auto; } .figure { width: 100%; margin: .5rem 0; }
-table { border-collapse: collapse; font-size: .9rem; } td, th { padding: .3rem .7rem; border-bottom: 1px solid var(--line); text-align: left; }
-td.number { text-align: right; font-variant-numeric: tabular-nums; } tr.own { background: var(--card); font-weight: 600; }
+table { border-collapse: collapse; font-size: .9rem; overflow-wrap: normal; } td:last-child { overflow-wrap: anywhere; }
+td, th { padding: .3rem .7rem; border-bottom: 1px solid var(--line); text-align: left; }
+.number { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; } tr.own { background: var(--card); font-weight: 600; }
 """
 NUMBER = re.compile("–|[-+£]?[0-9.,]+ ?%?")
 DRAW = """
@@ -47,6 +48,7 @@ function draw() {
   for (const [id, figure] of Object.entries(FIGURES)) {
     const layout = {paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: {color: ink}, margin: {t: 40, r: 10, b: 50, l: 50},
       legend: {orientation: "h", y: -0.2}, hoverlabel: {align: "left"}, ...figure.layout};
+    for (const trace of figure.data) for (const whisker of [trace.error_x, trace.error_y]) if (whisker) whisker.color = ink;
     layout.xaxis = {...axis, ...figure.layout.xaxis}; layout.yaxis = {...axis, ...figure.layout.yaxis};
     Plotly.react(id, figure.data, layout, {responsive: true, displayModeBar: false});
   }
@@ -66,9 +68,10 @@ class Figure:
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the page: HTML fragments and figures, in the order in which they stand."""
+    """A part of the page: how to read it, in plain text, then HTML fragments and figures in the order in which they stand."""
 
     title: str
+    reading: str
     parts: Sequence[str | Figure]
 
     @property
@@ -83,17 +86,40 @@ def paragraph(text: str, is_soft: bool = False) -> str:
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], own: Sequence[int] = ()) -> str:
-    """A table of plain texts; numbers stand at the right; rows `own` stand out."""
+    """A table of plain texts; numbers and what stands above them are at the right; rows `own` stand out; no `head`, no first line."""
 
-    def cell(text: str) -> str:
-        is_number = NUMBER.fullmatch(text) is not None
-        return f"<td{' class=number' if is_number else ''}>{escape(text)}</td>"
+    def cell(text: str, kind: str = "td", is_number: bool = False) -> str:
+        return f"<{kind}{' class=number' if is_number or is_a_number(text) else ''}>{escape(text)}</{kind}>"
 
-    heads = "".join(f"<th>{escape(name)}</th>" for name in head)
+    columns = zip(head, *rows, strict=True) if head else []
+    heads = "".join(cell(name, "th", bool(rows) and all(map(is_a_number, column))) for name, *column in columns)
     lines = "".join(
         f"<tr{' class=own' if i in own else ''}>{''.join(map(cell, row))}</tr>" for i, row in enumerate(rows)
     )
-    return f'<div class="wide"><table><thead><tr>{heads}</tr></thead><tbody>{lines}</tbody></table></div>'
+    above = f"<thead><tr>{heads}</tr></thead>" if heads else ""
+    return f'<div class="wide"><table>{above}<tbody>{lines}</tbody></table></div>'
+
+
+def is_a_number(text: str) -> bool:
+    """Whether a cell holds one figure, with its unit or without, or the dash that stands for none."""
+    return NUMBER.fullmatch(text) is not None
+
+
+def line(name: str, x: Sequence[Any], y: Sequence[Any], colour: str) -> dict[str, Any]:
+    """A trace of points that are joined."""
+    return {
+        "type": "scatter",
+        "mode": "lines+markers",
+        "name": name,
+        "x": list(x),
+        "y": list(y),
+        "line": {"color": colour},
+    }
+
+
+def percent(value: float | None) -> float | None:
+    """A share 0–1 as it is drawn; None stays None."""
+    return None if value is None else 100 * value
 
 
 def render(title: str, about: str, sections: Sequence[Section]) -> str:
@@ -101,7 +127,7 @@ def render(title: str, about: str, sections: Sequence[Section]) -> str:
     figures: dict[str, dict[str, Any]] = {}
     body = []
     for section in sections:
-        fragments = []
+        fragments = [paragraph(section.reading)]
         for part in section.parts:
             if isinstance(part, Figure):
                 name = f"figure-{len(figures) + 1}"

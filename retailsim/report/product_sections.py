@@ -41,12 +41,17 @@ def product_map(root: Path, vocabulary: Vocabulary, names: Mapping[str, str]) ->
         for i, name in enumerate([*largest, "others"])
         if (codes == i).any()
     ]
+    reading = (
+        "Products near each other share shelves, baskets, substitutes or price tiers; the axes have no unit. Colours: departments. "
+        "A point says under the pointer which product it is, its price tier and its nearest neighbours."
+    )
     text = (
-        f"{len(ids):,} products where the graph network puts them, on the two directions that tell most of them apart ({share:.0%} of the "
-        "variance). Products near each other share shelves, baskets, substitutes or price tiers. Colours: departments."
+        f"{len(ids):,} products where the graph network puts them, on the two directions that tell most of them apart "
+        f"({100 * share:.0f} % of the variance)."
     )
     axis: dict[str, Any] = {"showticklabels": False, "zeroline": False}
-    return Section("Map of the products", [paragraph(text), Figure(traces, {"xaxis": axis, "yaxis": axis}, height=36)])
+    figure = Figure(traces, {"xaxis": axis, "yaxis": axis}, height=36)
+    return Section("Map of the products", reading, [paragraph(text, is_soft=True), figure])
 
 
 def project(vectors: np.ndarray) -> tuple[np.ndarray, float]:
@@ -86,11 +91,16 @@ def price_examples(root: Path, names: Mapping[str, str]) -> Section:
         counts.filter(counts.n > 0).order_by(ibis.desc("n"), ibis.desc("sales"), "product_id").limit(PRICE_EXAMPLES)
     )
     title = "Prices and promotions"
+    reading = (
+        "£ per item by week: what was paid, the base price that the program derives from the receipts, and the weeks with a promotion, "
+        "a price of a tenth or more under the store's base price. Are these the promotions that you know of?"
+    )
     if not len(chosen):
-        return Section(title, [paragraph("No promotion was found in these receipts.", is_soft=True)])
+        return Section(title, reading, [paragraph("No promotion was found in these receipts.", is_soft=True)])
     parts: list[str | Figure] = [
         paragraph(
-            "The products with most weeks on promotion in some store. Prices are medians over the stores that sold the product; a promotion is a tenth or more under the store's base price."
+            "The products with most weeks on promotion in some store. Prices are medians over the stores that sold the product.",
+            is_soft=True,
         )
     ]
     for product in chosen["product_id"].to_pylist():
@@ -105,7 +115,7 @@ def price_examples(root: Path, names: Mapping[str, str]) -> Section:
                 },
             )
         )
-    return Section(title, parts)
+    return Section(title, reading, parts)
 
 
 def _described(root: Path, engine: ibis.BaseBackend) -> pa.Table:

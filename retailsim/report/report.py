@@ -5,7 +5,7 @@ Reads a checkpoint, metrics.jsonl and evaluation_test.json beside it, and data/.
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,23 +22,29 @@ from retailsim.artifacts import (
     PSEUDO_BRANDS,
     TRANSACTIONS,
 )
+from retailsim.config import PRESETS
 from retailsim.errors import UserError
 from retailsim.manifest import fingerprint, manifest_path, read_manifest, refuse_changed, versions
 from retailsim.predict import Predictor
 from retailsim.predict.catalogue import read_names
 from retailsim.report.ablation_section import ablation as ablation_section
-from retailsim.report.model_sections import breakdowns, calibration, curves, metrics, provenance
+from retailsim.report.belief_sections import breakdowns, calibration
+from retailsim.report.model_sections import curves, metrics, provenance
 from retailsim.report.page import Section, render
 from retailsim.report.product_sections import price_examples, product_map
 from retailsim.report.story import story
 from retailsim.storage import atomic, connect
 from retailsim.training import checkpoint as checkpoints
+from retailsim.vocab import SPECIAL_TOKENS
 
 EVALUATION, ABLATION = "evaluation_test.json", "ablation.json"
 KINDS = {  # file beside the checkpoint → flag, verb that writes it, what it must hold
     EVALUATION: ("--evaluation", "evaluate", {"views", "baselines", "slices", "auxiliary"}),
     ABLATION: ("--ablation", "ablate", {"exchanged", "baskets", "split"}),
 }
+TRAINING_FLAGS = (
+    "epochs", "batch_size", "learning_rate", "warmup_epochs", "finetune_epochs", "mask_prob", "max_grad_norm", "seed",
+)  # fmt: skip
 STAGES = ((PIPELINE, TRANSACTIONS), (FEATURES, PSEUDO_BRANDS), (CACHE, CUSTOMER_CACHE))
 
 
@@ -140,11 +146,11 @@ def describe(checkpoint: Path, predictor: Predictor, root: Path) -> list[tuple[s
             last=sales.date.max(),
         )
     ).to_pylist()[0]
-    calendar, train = predictor.calendar, config["train"]
+    calendar = predictor.calendar
     facts = [
         (
             "receipts",
-            f"{counts['rows']:,} rows, {counts['baskets']:,} baskets ({counts['known'] / counts['baskets']:.0%} of known customers)",
+            f"{counts['rows']:,} rows, {counts['baskets']:,} baskets ({100 * counts['known'] / counts['baskets']:.0f} % with a known customer)",
         ),
         ("who and where", f"{counts['customers']:,} customers, {counts['stores']:,} stores"),
         (
@@ -153,16 +159,10 @@ def describe(checkpoint: Path, predictor: Predictor, root: Path) -> list[tuple[s
         ),
         (
             "products",
-            f"{predictor.vocabulary.size:,} tokens that can be predicted, {len(predictor.vocabulary) - predictor.vocabulary.size:,} products seen only later",
+            f"{predictor.vocabulary.size - len(SPECIAL_TOKENS):,} that can be predicted, {len(predictor.vocabulary) - predictor.vocabulary.size:,} seen only after the training weeks",
         ),
         ("model", f"{config['preset']} preset, {predictor.parameter_count:,} numbers learned, epoch {state['epoch']}"),
-        (
-            "training",
-            ", ".join(
-                f"{name.replace('_', ' ')} {train[name]}"
-                for name in ("epochs", "batch_size", "learning_rate", "mask_prob", "seed")
-            ),
-        ),
+        ("trained with", training_command(config["preset"], config["train"])),
         ("checkpoint", f"{checkpoint.name}, fingerprint {fingerprint(checkpoint)}"),
     ]
     for stage, first in STAGES:
@@ -171,12 +171,25 @@ def describe(checkpoint: Path, predictor: Predictor, root: Path) -> list[tuple[s
         facts.append(
             (
                 stage.split(".")[-1].replace("_", "-"),
-                f"code {record['code'][:12]}, settings {json.dumps(record['settings'])}"
+                f"{settings_of(record)}; code {record['code'][:12]}, {first.path} {record['outputs'][first.path.split('/')[-1]]}"
                 if record
                 else f"{path.name} is missing",
             )
         )
     return [*facts, ("libraries", ", ".join(f"{name} {version}" for name, version in versions().items()))]
+
+
+def training_command(preset: str, train: Mapping[str, Any]) -> str:
+    """The command that trains so: the preset, and each flag whose value in a checkpoint's `train` is not the preset's."""
+    own = vars(PRESETS[preset].train)
+    given = [f"--{name.replace('_', '-')} {train[name]}" for name in TRAINING_FLAGS if train[name] != own[name]]
+    return " ".join([f"retailsim train --preset {preset}", *given])
+
+
+def settings_of(record: Mapping[str, Any]) -> str:
+    """The settings of a stage's manifest that are not left out."""
+    given = [f"{name.replace('_', ' ')} {value}" for name, value in record["settings"].items() if value is not None]
+    return ", ".join(given) or "no settings"
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,6 +1,6 @@
 """One customer's story: what was bought, what the model knows of the customer, what it expects next and why."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
@@ -15,14 +15,19 @@ from retailsim.predict import Predictor, Request
 from retailsim.report.page import COLOURS, Figure, Section, paragraph, table
 from retailsim.storage import connect
 
+TITLE = "One customer's story"
+READING = (
+    "What a customer bought, what the model is told of it, and what it expects next. The last table shows what spoke for the first "
+    "expectation: a product without which its probability falls."
+)
 IN_BASKET = 3  # of the customer's usual products, which lie in the basket already
 SHOWN = 10
 NOON = 12  # stands for an hour that the source does not know
-TOLD = {  # of CUSTOMER_EMBEDDINGS, where it is known
-    "products_per_trip": "about {:.1f} products a trip lately",
-    "spend_per_trip": "£{:.2f} a trip lately",
-    "weekend_share": "{:.0%} of trips at weekends",
-    "evening_share": "{:.0%} of trips in the evening",
+TOLD: Mapping[str, Callable[[float], str]] = {  # of CUSTOMER_EMBEDDINGS, where it is known
+    "products_per_trip": "about {:.1f} products a trip lately".format,
+    "spend_per_trip": "£{:.2f} a trip lately".format,
+    "weekend_share": lambda share: f"{percent(share)} of trips at weekends",
+    "evening_share": lambda share: f"{percent(share)} of trips in the evening",
 }
 
 
@@ -32,7 +37,7 @@ def story(root: Path, predictor: Predictor, names: Mapping[str, str], customer: 
     sales = TRANSACTIONS.read(root, engine)
     who = customer or most_frequent(sales, engine)
     if who is None:
-        return Section("One customer's story", [paragraph("All baskets are anonymous.", is_soft=True)])
+        return Section(TITLE, READING, [paragraph("All baskets are anonymous.", is_soft=True)])
     own = sales.filter(sales.customer_id == who)
     trips = own.group_by("basket_id").agg(
         week=own.week.min(),
@@ -52,7 +57,8 @@ def story(root: Path, predictor: Predictor, names: Mapping[str, str], customer: 
     bought = [[names.get(row["product_id"], row["product_id"]), f"{row['baskets']:,}"] for row in favourites]
     request = next_trip(history[-1], predictor, who, tuple(row["product_id"] for row in favourites[:IN_BASKET]))
     return Section(
-        "One customer's story",
+        TITLE,
+        READING,
         [
             paragraph(f"{who}: {len(history):,} trips from {history[0]['date']} to {history[-1]['date']}."),
             paragraph("What was paid is not known.", is_soft=True) if history[0]["spend"] is None else _spend(history),
@@ -92,11 +98,12 @@ def in_words(root: Path, engine: ibis.BaseBackend, customer: str) -> str:
         f"price segment {row['price_segment'] or 'unknown'} and life stage {row['lifestage'] or 'unknown'}",
     ]
     if row["weeks_since_last"] is not None:
-        words.append(f"the last {row['weeks_since_last']} weeks earlier")
-    words += [text.format(row[name]) for name, text in TOLD.items() if row[name] is not None]
+        n = row["weeks_since_last"]
+        words.append(f"the last of them {n} week{'s' * (n != 1)} earlier")
+    words += [say(row[name]) for name, say in TOLD.items() if row[name] is not None]
     if shops["primary_store"] is not None:
         words.append(
-            f"{shops['primary_share']:.0%} of trips to {shops['primary_store']}, {shops['n_stores']} stores in all"
+            f"{percent(shops['primary_share'])} of trips to {shops['primary_store']}, {shops['n_stores']} stores in all"
         )
     return "; ".join(words) + "."
 
@@ -106,13 +113,13 @@ def expectation(predictor: Predictor, request: Request, names: Mapping[str, str]
     answer = predictor.predict(request, top=SHOWN)
     first = answer.suggestions[0].product
     known = [names.get(product, product) for product in request.basket]
-    found = [[names.get(s.product, s.product), f"{s.probability:.2%}"] for s in answer.suggestions]
+    found = [[names.get(s.product, s.product), percent(s.probability, 2)] for s in answer.suggestions]
     without = []
     for product in request.basket:
         less = replace(request, basket=tuple(other for other in request.basket if other != product))
         everything = predictor.predict(less, top=len(predictor.vocabulary)).suggestions
         chance = next(s.probability for s in everything if s.product == first)
-        without.append([f"without {names.get(product, product)}", f"{chance:.2%}"])
+        without.append([f"without {names.get(product, product)}", percent(chance, 2)])
     place = f" in {request.store}" if request.store else ""
     return [
         paragraph(
@@ -125,10 +132,19 @@ def expectation(predictor: Predictor, request: Request, names: Mapping[str, str]
         ),
         table(
             ("basket", answer.measure),
-            [["all of them", f"{answer.suggestions[0].probability:.2%}"], *without],
+            [["all of them", percent(answer.suggestions[0].probability, 2)], *without],
             own=(0,),
         ),
     ]
+
+
+def percent(share: float, digits: int = 0) -> str:
+    """A share 0–1 as the page writes it.
+
+    >>> percent(0.126), percent(0.126, 2)
+    ('13 %', '12.60 %')
+    """
+    return f"{100 * share:.{digits}f} %"
 
 
 def _latest(rows: ir.Table, customer: str, engine: ibis.BaseBackend) -> dict[str, Any]:

@@ -1,17 +1,21 @@
 """`retailsim report` on the trained small shop: sections, what is missing is said, mistakes are sentences (C35, C39)."""
 
+import inspect
 import json
 import re
 import shutil
 import subprocess
 from html import unescape
 
+import pyarrow.parquet as pq
 import pytest
 
+from retailsim.config import PRESETS
 from retailsim.report.ablation_section import ablation
-from retailsim.report.model_sections import metrics
+from retailsim.report.model_sections import metrics, verdict
 from retailsim.report.page import Figure
-from retailsim.report.report import main
+from retailsim.report.report import TRAINING_FLAGS, main, training_command
+from retailsim.training.train import configure, train
 from tests import recipe
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -52,6 +56,37 @@ def test_the_sections_and_what_they_say(page, evaluated):
     assert f"<td>model, trip unknown</td><td class=number>{top1}</td>" in html
     assert all(f"<td>{name}</td>" in html for name in found["baselines"])
     assert "4 epochs; the best by validation loss is epoch" in html and "What spoke for " in html
+
+
+def test_every_section_begins_with_how_to_read_it(page):
+    html = unescape(page.read_text(encoding="utf-8"))
+    readings = re.findall("<h2>.*?</h2><p>(.*?)</p>", html)
+    assert len(readings) == 9 and all(len(text) > 60 and text.endswith((".", "?")) for text in readings)
+
+
+def test_what_was_trained_on_what_is_of_this_data_and_this_training(page, shop):
+    html = unescape(page.read_text(encoding="utf-8"))
+    record = json.loads((shop.data / "processed/run_pipeline.manifest.json").read_text())
+    assert f"processed/transactions.parquet {record['outputs']['transactions.parquet']}<" in html
+    kinds = pq.read_table(shop.data / "tensors/vocabulary.parquet")["kind"].to_pylist()
+    n, late = kinds.count("product"), kinds.count("late")
+    assert f">{n:,} that can be predicted, {late:,} seen only after the training weeks<" in html
+
+
+def test_the_command_trains_what_was_trained():
+    assert set(TRAINING_FLAGS) == set(inspect.signature(train).parameters) & set(vars(PRESETS["tiny"].train))
+    made = PRESETS["small"].with_train(epochs=7, seed=3, mask_prob=0.3)
+    command = training_command("small", vars(made.train))
+    assert command == "retailsim train --preset small --epochs 7 --mask-prob 0.3 --seed 3"
+    assert configure("small", None, {"epochs": 7, "mask_prob": 0.3, "seed": 3}) == made
+
+
+@pytest.mark.parametrize(
+    "low, high, said", [(0.01, 0.03, "is ahead of"), (-0.03, -0.01, "is behind"), (-0.01, 0.02, "cannot be told apart")]
+)
+def test_who_is_ahead_is_said_in_words(low, high, said):
+    text = verdict("EASE", low, high)
+    assert said in text and f"{low:+.4f} and {high:+.4f}" in text
 
 
 def test_every_bar_has_the_interval_of_its_method(evaluated):
@@ -97,7 +132,7 @@ def test_the_ablations_figures_are_its_files(evaluated, shop):
 
 def test_the_story_shows_the_models_own_prediction(page, evaluated, shop):
     html = unescape(page.read_text(encoding="utf-8"))
-    assert re.search(r"without PRD\d+</td><td class=number>\d+\.\d\d%", html)
+    assert re.search(r"without PRD\d+</td><td class=number>\d+\.\d\d %<", html)
 
 
 def test_what_is_not_there_is_said(shop, trained, tmp_path):

@@ -1,0 +1,81 @@
+"""Where the model helps beside the best baseline and where not, and how far its probabilities can be believed."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from retailsim.report.page import COLOURS, Figure, Section, line, paragraph, percent
+
+SLICES = {
+    "weekday": "Weekday",
+    "basket_size": "Distinct products in the basket",
+    "customer_history": "The customer's earlier trips",
+    "bought_before": "Had this customer bought the hidden product before",
+    "product_history": "Training baskets with the hidden product",
+}
+
+
+def breakdowns(found: Mapping[str, Any]) -> Section:
+    """Top-1 and Top-10 by weekday, basket, customer and product, on fresh baskets with the trip unknown."""
+    best = found.get("intervals", {}).get("best_baseline")
+    beside = (
+        f" Where the bar of {best}, the best baseline, is the higher one, the model adds nothing there." if best else ""
+    )
+    reading = (
+        f"As above, trip unknown, by kind of basket, customer and product.{beside} A bar says under the pointer how many hidden "
+        "products it is made of: with a hundred, chance alone moves it by up to ten percentage points."
+    )
+    parts: list[str | Figure] = []
+    for key, title in SLICES.items():
+        slices, rival = found["slices"].get(key, {}), found.get("rival_slices", {}).get(key, {})
+        shown = (("Top-1", "top1", slices, 0), ("Top-10", "top10", slices, 1), (f"Top-10 of {best}", "top10", rival, 7))
+        traces = [
+            {
+                "type": "bar", "name": name, "x": [f" {part}" for part in of], "marker": {"color": COLOURS[colour]},
+                "y": [percent(values[metric]) for values in of.values()],
+                "customdata": [values["n"] for values in of.values()],
+                "hovertemplate": "%{y:.2f} %, %{customdata:,} hidden products",
+            }
+            for name, metric, of, colour in shown if of
+        ]  # fmt: skip
+        parts.append(Figure(traces, {"title": {"text": title}, "yaxis": {"ticksuffix": " %"}}))
+    return Section("Where it is good", reading, parts)
+
+
+def calibration(found: Mapping[str, Any]) -> Section:
+    """How often the top prediction is right, by how sure the model is of it."""
+    title = "Can its probabilities be believed"
+    reading = (
+        "On the dotted line a probability can be taken at its word: what is called 20 % happens in 20 of 100 cases. Below the line "
+        "the model is too sure of itself, above it too modest. Predictions use the second line."
+    )
+    record = found.get("calibration", {}).get("trip_unknown")
+    if not record:
+        return Section(title, reading, [paragraph("This evaluation did not measure it.", is_soft=True)])
+    traces: list[Mapping[str, Any]] = [
+        {
+            "type": "scatter",
+            "mode": "lines",
+            "name": "believable",
+            "x": [0, 100],
+            "y": [0, 100],
+            "line": {"dash": "dot", "color": COLOURS[7]},
+        }
+    ]
+    sentences = []
+    for i, (key, name) in enumerate((("before", "as the model says"), ("after", "after temperature scaling"))):
+        bins = record[key]["reliability"]
+        traces.append(
+            line(name, [100 * b["confidence"] for b in bins], [100 * b["accuracy"] for b in bins], COLOURS[i])
+        )
+        if record[key]["ece"] is not None:
+            sentences.append(f"{name}, {100 * record[key]['ece']:.2f} percentage points")
+    most = max([max(trace["x"] + trace["y"]) for trace in traces[1:] if trace["x"]], default=100)
+    layout = {
+        "xaxis": {"title": {"text": "how sure, %"}, "range": [0, 1.1 * most]},
+        "yaxis": {"title": {"text": "how often right, %"}, "range": [0, 1.1 * most]},
+    }
+    text = (
+        f"First predictions, trip unknown; temperature {record['temperature']:.2f}, fitted on the validation weeks. Mean distance from "
+        f"the dotted line (expected calibration error): {'; '.join(sentences)}."
+    )
+    return Section(title, reading, [paragraph(text), Figure(traces, layout)])
