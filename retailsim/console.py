@@ -66,6 +66,17 @@ def run(command: Callable[..., int | None], argv: Sequence[str] | None = None) -
     return answer(lambda: tyro.cli(command, args=flags, prog=_spelling(command), config=FLAGS))
 
 
+def size(n: int) -> str:
+    """So many bytes, in the unit in which they are at least one.
+
+    >>> size(31), size(30_642), size(4_856_500)
+    ('31 bytes', '30 kB', '4.6 MB')
+    """
+    if n < 2**10:
+        return f"{n} bytes"
+    return f"{n / 2**10:.0f} kB" if n < 2**20 else f"{n / 2**20:,.1f} MB"
+
+
 def is_quiet() -> bool:
     """Whether the command that runs was called with `--quiet`."""
     return _Plain.is_quiet

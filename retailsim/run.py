@@ -86,11 +86,13 @@ def run(
     evaluation = Manifest(EVALUATE, checkpoint_dir, [best, *made_from], {}, [EVALUATION])
     if evaluation.is_current():
         console.out.print(f"{figures} is current: nothing to do")
-        return 0
-    code = step(EVALUATE, [best, "--detailed", "--json", figures, *where])
-    if code == 0:
+    else:
+        code = step(EVALUATE, [best, "--detailed", "--json", figures, *where])
+        if code:
+            return code
         evaluation.write()
-    return code
+    say_next(best, data_dir)
+    return 0
 
 
 def training_flags(preset: str, epochs: int | None, batch_size: int | None, seed: int) -> tuple[int, list]:
@@ -103,6 +105,14 @@ def training_flags(preset: str, epochs: int | None, batch_size: int | None, seed
         flags += ["--warmup-epochs", min(most, own.warmup_epochs)]
         flags += ["--finetune-epochs", min(most, own.finetune_epochs)]
     return epochs, flags
+
+
+def say_next(best: Path, data_dir: Path) -> None:
+    """What can be done with the model, as commands; the prediction is of the week after the data."""
+    calendar = load_calendar(data_dir)
+    when = f"{calendar.monday_of(calendar.last_week + 1).isoformat()}T10:00"
+    console.out.print(f"\nnext: retailsim predict {best} --when {when} --data-dir {data_dir}")
+    console.out.print(f"      retailsim report {best} --data-dir {data_dir}")
 
 
 def train(training: Manifest, epochs: int, flags: list, where: list, folder: Path) -> int:

@@ -83,6 +83,24 @@ def test_the_road_in_order_and_what_is_current_left_out(road, capsys):
     assert "best_model.pt is current: nothing to do" in capsys.readouterr().out
 
 
+def test_what_can_be_done_next_is_said(road, capsys):
+    for _ in ("evaluated", "current"):
+        assert road.call("--epochs", 6)[0] == 0
+        predict, report = capsys.readouterr().out.splitlines()[-2:]
+        assert predict.startswith(
+            f"next: retailsim predict {road.checkpoints / 'best_model.pt'} --when 2008-07-07T10:00 "
+        )
+        assert report.split() == [
+            "retailsim",
+            "report",
+            str(road.checkpoints / "best_model.pt"),
+            "--data-dir",
+            str(road.data),
+        ]
+    road.bytes_of[run.TRAIN], road.codes[run.EVALUATE] = "another", 2
+    assert road.call("--epochs", 7)[0] == 2 and "next:" not in capsys.readouterr().out
+
+
 def test_a_mapping_and_a_split_reach_the_first_stage(road):
     words = road.call("--mapping", "ta-feng", "--train-weeks", 11, "--val-weeks", 14)[2]
     assert words[0][:8] == ["--input", "raw_data", "--train-weeks", "11", "--val-weeks", "14", "--mapping", "ta-feng"]

@@ -75,7 +75,7 @@ def export(
         record = describe(predictor, checkpoint, data_dir, files)
         (folder / CONFIG).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     for name in (CONFIG, *files):
-        console.out.print(f"  {output / name}: {(output / name).stat().st_size / 2**20:,.1f} MB")
+        console.out.print(f"  {output / name}: {console.size((output / name).stat().st_size)}")
 
 
 def load_extra(formats: Sequence[str]) -> None:

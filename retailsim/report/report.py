@@ -93,7 +93,7 @@ def report(
     with atomic(output) as temporary:
         temporary.write_text(render("RetailSim report", about, sections), encoding="utf-8")
     console.out.print(
-        f"{output}: {len(sections)} sections, {output.stat().st_size / 2**20:.1f} MB, opens without a network"
+        f"{output}: {len(sections)} sections, {console.size(output.stat().st_size)}, opens without a network"
     )
 
 

@@ -65,8 +65,9 @@ def prepare_samples(data_dir: Path = Path("data")) -> None:
         numbered = rows.mutate(sample=ibis.row_number().over(order_by=["week", "basket_id"]))
         table.write(data_dir, numbered, engine, ["sample"])
         counts = rows.aggregate(n=rows.count(), replays=rows.is_replay.sum()).execute().iloc[0]
+        n = int(counts["replays"])
         console.out.print(
-            f"  {table.path}: {counts['n']:,} baskets of weeks {first}–{last}, {counts['replays']:,} replays"
+            f"  {table.path}: {counts['n']:,} baskets of weeks {first}–{last}, {n:,} replay{'s' * (n != 1)}"
         )
     weeks = replays_by_week(samples)
     warning = "warning: " if any(w.share > REPLAY_LIMIT for w in weeks) else ""

@@ -98,8 +98,8 @@ def prepare_tensor_cache(data_dir: Path = Path("data")) -> None:
     arrays |= {SUCCESSOR_IDS: successors.ids, SUCCESSOR_WEIGHTS: successors.weights}
     for artifact, array in arrays.items():
         artifact.write(data_dir, array)
-        size = f"{array.nbytes / 2**20:,.0f} MB"
-        console.out.print(f"  {artifact.path}: {' × '.join(f'{n:,}' for n in array.shape)}, {size} ({artifact.about})")
+        shape, size = " × ".join(f"{n:,}" for n in array.shape), console.size(array.nbytes)
+        console.out.print(f"  {artifact.path}: {shape}, {size} ({artifact.about})")
     INDEX_MAPPINGS.write(data_dir, index_mappings(customers, stores, products), engine, ["kind", "row"])
     manifest.write()
 

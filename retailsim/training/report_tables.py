@@ -25,12 +25,14 @@ def metrics_table(title: str, methods: Mapping[str, Mapping[str, Any]]) -> Grid:
 
 
 def headline(record: Mapping[str, Any]) -> list[Grid]:
-    """What every evaluation prints: fresh baskets beside the baselines, the periods apart, and the trip's labels."""
-    fresh = record["views"]["fresh"]
-    model = {"model, trip unknown": fresh["trip_unknown"], "model, trip known": fresh["trip_known"]}
-    grids = [
-        metrics_table("Fresh baskets (no exact earlier copy by the same customer)", {**model, **record["baselines"]})
-    ]
+    """What every evaluation prints: fresh baskets beside the baselines, the periods apart, and the trip's labels.
+
+    A period with the very figures of the fresh baskets is named above theirs instead of drawn again.
+    """
+    of_fresh = record["views"]["fresh"]
+    fresh = {"model, trip unknown": of_fresh["trip_unknown"], "model, trip known": of_fresh["trip_known"]}
+    fresh |= record["baselines"]
+    same, grids = "Fresh baskets (no exact earlier copy by the same customer)", []
     titles = {
         "replay_free": "in which at most 5 % of the baskets are replays",
         "fresh_later": "fresh baskets of the later weeks",
@@ -40,8 +42,11 @@ def headline(record: Mapping[str, Any]) -> list[Grid]:
         if key in record["periods"]:
             methods = dict(record["periods"][key])
             first, last = methods.pop("weeks")
-            grids.append(metrics_table(f"Weeks {first}–{last}, {title}", methods))
-    return [*grids, labels_table(record["auxiliary"])]
+            if methods == fresh:
+                same += f"\nThe same figures: weeks {first}–{last}, {title}"
+            else:
+                grids.append(metrics_table(f"Weeks {first}–{last}, {title}", methods))
+    return [metrics_table(same, fresh), *grids, labels_table(record["auxiliary"])]
 
 
 def labels_table(auxiliary: Mapping[str, Mapping[str, Any]]) -> Grid:
@@ -94,6 +99,7 @@ def calibration_lines(record: Mapping[str, Any], trip: str, is_detailed: bool) -
 def breakdowns(record: Mapping[str, Any]) -> list[str]:
     """The document's breakdown lines on fresh baskets with the trip unknown, beside the best baseline's Top-1 and Top-10."""
     lines: list[str] = []
+    best = record["intervals"]["best_baseline"]
     for key, title in TITLES.items():
         lines += ["", f"Breakdown by {title}", "─" * 48]
         for name, m in record["slices"][key].items():
@@ -101,7 +107,7 @@ def breakdowns(record: Mapping[str, Any]) -> list[str]:
             rival1, rival10 = percents(record["rival_slices"][key][name], "top1", "top10")
             lines.append(
                 f"{name + ':':12s} Top-1: {top1}  |  Top-5: {top5}  |  Top-10: {top10}  |  {m['n']:,} hidden  |  "
-                f"best baseline: {rival1}, {rival10}"
+                f"{best}: Top-1 {rival1}, Top-10 {rival10}"
             )
     return lines
 
