@@ -22,6 +22,7 @@ class ModelConfig:
     learned_products: bool = True  # T2 has a learned correction per product
     history: bool = False  # whether single earlier purchases reach the logits (docs/decisions/0009-purchase-history.md)
     history_width: int = 64  # of an earlier purchase
+    trip_evidence: bool = False  # whether products and the trip's labels speak for each other directly (docs/decisions/0010-trip-evidence.md)
 
     def __post_init__(self) -> None:
         inner = self.width * self.encoder_expand
@@ -126,6 +127,7 @@ PRESETS: dict[str, Config] = {
             attention_heads=4,
             feed_forward=256,
             history=True,
+            trip_evidence=True,
         ),
         _HISTORY_TRAINING,
     ),
@@ -142,6 +144,7 @@ PRESETS: dict[str, Config] = {
             dropout=0.2,
             history=True,
             history_width=128,
+            trip_evidence=True,
         ),
         replace(_HISTORY_TRAINING, epochs=4, learning_rate=1e-3, weight_decay=0.05),
     ),
@@ -157,6 +160,7 @@ PRESETS: dict[str, Config] = {
             feed_forward=128,
             history=True,
             history_width=32,
+            trip_evidence=True,
         ),
         replace(_HISTORY_TRAINING, epochs=20, batch_size=64),
     ),

@@ -23,7 +23,8 @@ VOCAB_SIZE = SPECIALS + 90
 ROWS = VOCAB_SIZE + 7  # late products
 CUSTOMERS, STORES = 30, 8
 TINY = ModelConfig(
-    width=32, encoder_layers=2, encoder_head_width=16, state_size=8, attention_heads=2, feed_forward=64, history=True, history_width=16
+    width=32, encoder_layers=2, encoder_head_width=16, state_size=8, attention_heads=2, feed_forward=64, history=True, history_width=16,
+    trip_evidence=True,
 )  # fmt: skip
 
 

@@ -1,11 +1,14 @@
 """The whole model, from a batch of masked ids to logits: look up, fuse, encode, decode, recall, predict."""
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from retailsim.config import ModelConfig
+from retailsim.labels import UNKNOWN
 from retailsim.model.batch import Batch
-from retailsim.model.history import HistoryHead
+from retailsim.model.evidence import TripEvidence
+from retailsim.model.history import HistoryHead, visible_ids
 from retailsim.model.lookup import Lookup, Tables
 from retailsim.model.world_model import WorldModel, WorldModelOutput
 from retailsim.vocab import PAD
@@ -15,7 +18,7 @@ class BasketModel(nn.Module):
     """A world model together with the rows that it looks up.
 
     Args:
-        config: shape of the model; without `history` it is the document's.
+        config: shape of the model; without `history` and `trip_evidence` it is the document's.
         tables: cached tensors; they are not part of the weights.
         vocab_size: V, tokens that can be predicted.
         gradient_checkpointing: recompute layers in the backward pass instead of keeping their activations.
@@ -29,6 +32,7 @@ class BasketModel(nn.Module):
         self.lookup.correction.requires_grad_(config.learned_products)
         self.world = WorldModel(config, vocab_size)
         self.history = HistoryHead(config, tables, vocab_size) if config.history else None
+        self.evidence = TripEvidence(vocab_size) if config.trip_evidence else None
         self.vocab_size = vocab_size
         self.gradient_checkpointing = gradient_checkpointing
 
@@ -36,13 +40,34 @@ class BasketModel(nn.Module):
         """Logits at the hidden places and for the trip's labels."""
         tensors, is_padding = self.lookup(batch), batch.ids == PAD
         draws = batch.chance if self.training else None
-        if self.history is None:
-            return self.world(tensors, is_padding, batch.places, self.gradient_checkpointing, draws)
         hidden, context = self.world.states(tensors, is_padding, batch.places, self.gradient_checkpointing, draws)
+        chain = None if self.history is None else self.history.chain(batch.week)
+        product_logits, trip_logits = self.read(batch, hidden, context, chain)
+        return WorldModelOutput(product_logits, trip_logits, hidden, context)
+
+    def read(
+        self,
+        batch: Batch,
+        hidden: Float[Tensor, "M D"],
+        context: Float[Tensor, "B D"],
+        chain: Float[Tensor, "B V"] | None,
+    ) -> tuple[Float[Tensor, "M V"], dict[str, Float[Tensor, "B _"]]]:
+        """What the decoder's states at the hidden places and at position 0 say about products and trip.
+
+        `chain` is what the chain sold lately, for a model with purchase histories.
+        """
         products = self.lookup.vocabulary(self.vocab_size)
-        chain = self.history.chain(batch.week)
-        logits = self.history(batch, hidden, context, products, self.world.product_head, chain)
-        return WorldModelOutput(logits, self.world.trip_heads(context), hidden, context)
+        head, trips = self.world.product_head, self.world.trip_heads(context)
+        if self.history is None or chain is None:
+            logits = head(hidden)
+        else:
+            logits = self.history(batch, hidden, context, products, head, chain)
+        if self.evidence is None:
+            return logits, trips
+        known = batch.trip.masked_fill(batch.hide_trip[:, None], UNKNOWN)
+        offset, said = self.evidence(visible_ids(batch, self.vocab_size), known, products)
+        basket = torch.div(batch.places, batch.ids.shape[1], rounding_mode="floor")
+        return logits + offset[basket], {label: trips[label] + said[label] for label in trips}
 
     def set_product_prior(self, log_prior: Float[Tensor, " V"]) -> None:
         """See `ProductHead.set_prior`; what the chain sells lately is compared with it."""

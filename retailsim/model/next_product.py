@@ -102,18 +102,13 @@ class NextProduct(nn.Module):
         chain: Tensor | None = None,
     ) -> tuple[Tensor, ...]:
         """`OUTPUTS`: float32 [B, V] and, per label, [B, classes]; shapes of the inputs as in `inputs`."""
-        model, history = self.model, self.model.history
+        model = self.model
         baskets, within = (torch.arange(size, device=ids.device) for size in ids.shape)
         places = baskets * ids.shape[1] + (within * (ids == MASK)).sum(1)
         batch = _batch(baskets, places, trip, trip_is_open, ids, paid, bought, habits, store_counts)
         tensors = model.lookup.assemble(batch, Gathered(t1, t3, t5, price, last_price))
         hidden, context = model.world.states(tensors, ids == PAD, places)
-        if history is None or chain is None:
-            logits = model.world.product_head(hidden)
-        else:
-            products = model.lookup.vocabulary(model.vocab_size)
-            logits = history(batch, hidden, context, products, model.world.product_head, chain)
-        of_trip = model.world.trip_heads(context)
+        logits, of_trip = model.read(batch, hidden, context, chain)
         return (logits, *(of_trip[label] for label in TRIP_LABELS))
 
 

@@ -1,0 +1,92 @@
+"""What products say about the trip and a known trip about the products (C17, C20, C22)."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from retailsim.labels import TRIP_LABELS, UNKNOWN
+from retailsim.model.evidence import TripEvidence
+from retailsim.training.dataset import Masking, make_batch
+from retailsim.vocab import PAD
+from tests.small_world import SPECIALS, VOCAB_SIZE, make_model, make_samples, make_tables
+
+TRIP = {"trip_is_open": 0.0, "trip_is_hidden": 1.0}
+
+
+@pytest.fixture(scope="module")
+def model():
+    return make_model(make_tables())
+
+
+@pytest.fixture(scope="module")
+def samples():
+    return make_samples(np.random.default_rng(1).integers(2, 12, 24))
+
+
+def shown(samples, hide_trip_prob):
+    return make_batch(samples, np.arange(24), Masking(VOCAB_SIZE, hide_trip_prob=hide_trip_prob, is_evaluation=True))
+
+
+def test_a_known_trip_weighs_products_by_bayes_rule(model):
+    """Differences between products are those of log P(labels | visible and the product), computed by adding each to the basket."""
+    evidence, products = model.evidence, model.lookup.vocabulary(VOCAB_SIZE)
+    visible, trip = (
+        torch.tensor([[5, 9, 60, PAD], [30, PAD, PAD, PAD]]),
+        torch.tensor([[1, 0, 2, 1], [3, 5, UNKNOWN, 0]]),
+    )
+    with torch.no_grad():
+        offset, _ = evidence(visible, trip, products)
+        for basket, codes in enumerate(trip):
+            expected = torch.zeros(VOCAB_SIZE)
+            others = visible[basket].expand(VOCAB_SIZE, -1)
+            _, said = evidence(
+                torch.cat([others, torch.arange(VOCAB_SIZE)[:, None]], 1), trip[:1].expand(VOCAB_SIZE, -1), products
+            )
+            for label, code, gain in zip(TRIP_LABELS, codes, evidence.gain, strict=True):
+                if code != UNKNOWN:
+                    expected += gain * said[label].log_softmax(1)[:, code]
+            real = slice(SPECIALS, None)  # padding adds nothing to a basket
+            moved = (offset[basket] - expected)[real]
+            assert torch.allclose(moved, moved[:1].expand_as(moved), atol=1e-4) and expected[real].std() > 0.1
+
+
+def test_a_trip_that_is_not_known_weighs_nothing(model, samples):
+    """Neither where T6 is hidden, whatever codes stand there, nor for a label that the source does not have."""
+    batch = shown(samples, 1.0)
+    with torch.no_grad():
+        hidden = model(batch).product_logits
+        assert torch.equal(hidden, model(replace(batch, trip=torch.ones_like(batch.trip))).product_logits)
+        offset, _ = model.evidence(
+            batch.ids[:, :1], torch.full_like(batch.trip, UNKNOWN), model.lookup.vocabulary(VOCAB_SIZE)
+        )
+    assert not offset.any()
+
+
+def test_the_labels_see_the_visible_products_and_no_hidden_one(model, samples):
+    batch = shown(samples, 1.0)
+    changed = batch.ids.clone()
+    changed[batch.ids == changed[0, (batch.ids[0] >= SPECIALS).nonzero()[0, 0]]] = SPECIALS + 1
+    with torch.no_grad():
+        before, after = model(batch).trip_logits, model(replace(batch, ids=changed)).trip_logits
+        masked = (
+            batch.ids.flatten().index_fill(0, batch.places, SPECIALS + 2).view_as(batch.ids)
+        )  # what hidden places show
+        evidence = [
+            model.read(
+                replace(batch, ids=ids),
+                torch.zeros(len(batch.places), 32),
+                torch.zeros(24, 32),
+                model.history.chain(batch.week),
+            )[1]
+            for ids in (batch.ids, masked)
+        ]
+    assert all(not torch.equal(before[label], after[label]) for label in TRIP_LABELS)
+    assert all(torch.equal(evidence[0][label], evidence[1][label]) for label in TRIP_LABELS)
+
+
+def test_at_the_start_it_says_nothing():
+    fresh = TripEvidence(VOCAB_SIZE)
+    offset, logits = fresh(torch.tensor([[4, 5]]), torch.tensor([[0, 1, 2, 3]]), torch.randn(VOCAB_SIZE, 256))
+    assert offset.abs().max() < 1e-6 and all(logit.std() < 1 for logit in logits.values())
