@@ -25,12 +25,19 @@ from retailsim.model.lookup import Tables
 from retailsim.training.dataset import Masking, Samples
 from retailsim.training.fabric import make_fabric
 from retailsim.training.gradient import backward
+from retailsim.training.graphs import SIGHTS
 from retailsim.training.run import Run, Training, prepare
 from retailsim.training.schedule import Phase, phase_at
 from retailsim.training.steps import Step, batch_rows, make_step
 from retailsim.vocab import SPECIAL_TOKENS, Vocabulary
 
 BATCHES = 12
+WAYS: dict[str, tuple[str, dict[str, bool]]] = {  # precision, and fields of Run
+    "bf16": ("bf16", {}),
+    "bf16, no graphs": ("bf16", {"graphs": False}),
+    "bf16, checkpointing": ("bf16", {"gradient_checkpointing": True}),
+    "float32": ("32", {}),
+}
 LARGEST_KERNELS = 10  # shown of a profile
 
 
@@ -62,15 +69,15 @@ def measure(
     fabric: Fabric,
     config: Config,
     data: tuple[Samples, Tables, Vocabulary],
-    gradient_checkpointing: bool,
     rounds: int,
     is_profiled: bool,
+    **settings: bool,
 ) -> dict[str, object]:
-    """One precision and batch size: losses of the first round, ms a step, baskets a second, peak memory."""
+    """One way and batch size: losses of the first pass, ms a step, baskets a second, peak memory; `settings` are fields of Run."""
     samples, tables, vocabulary = data
     phase = phase_at(config.train.warmup_epochs + 1, config.train)
     with tempfile.TemporaryDirectory() as folder:
-        run = Run(Path(folder), fabric, gradient_checkpointing=gradient_checkpointing)
+        run = Run(Path(folder), fabric, **settings)
         training = prepare(config, tables, vocabulary, samples, run, None)
     training.forward.train()
     masking = Masking(vocabulary.size, phase.mask_prob, config.train.hide_trip_prob, epoch=1)
@@ -81,6 +88,8 @@ def measure(
         step.pieces[:] = [piece.to(fabric.device) for piece in step.pieces]
     torch.cuda.reset_peak_memory_stats()
     losses, seconds = take(training, steps, phase), []
+    for _ in range(SIGHTS):  # warms up, and records
+        take(training, steps, phase)
     for _ in range(rounds):
         torch.cuda.synchronize()
         begin = time.perf_counter()
@@ -118,15 +127,13 @@ def main(argv: list[str] | None = None) -> None:
     vocabulary = Vocabulary([str(i) for i in range(vocab_size - len(SPECIAL_TOKENS))])
     record: dict[str, object] = {"preset": args.preset, "device": torch.cuda.get_device_name()}
     print(f"{args.preset} preset on {record['device']}")
-    for precision, checkpointed in (("bf16", False), ("bf16", True), ("32", False)):
+    data = samples, tables, vocabulary
+    for way, (precision, settings) in WAYS.items():
         for size in args.batch_sizes:
-            name = f"{precision}, {size:,}{', checkpointing' * checkpointed}"
-            data, config = (samples, tables, vocabulary), preset.with_train(batch_size=size)
-            is_profiled = precision == "bf16" and not checkpointed
+            name, config = f"{way}, {size:,}", preset.with_train(batch_size=size)
             try:
-                record[name] = found = measure(
-                    make_fabric("cuda", precision), config, data, checkpointed, args.rounds, is_profiled
-                )
+                fabric, is_profiled = make_fabric("cuda", precision), precision == "bf16" and not settings
+                record[name] = found = measure(fabric, config, data, args.rounds, is_profiled, **settings)
                 show(name, found)
             except torch.cuda.OutOfMemoryError:
                 print(f"{name:34s} more than the memory of this device", flush=True)

@@ -56,8 +56,10 @@ class BasketModel(nn.Module):
 
         `chain` is what the chain sold lately, for a model with purchase histories.
         """
-        products = self.lookup.vocabulary(self.vocab_size)
         head, trips = self.world.product_head, self.world.trip_heads(context)
+        if self.history is None and self.evidence is None:
+            return head(hidden), trips
+        products = self.lookup.vocabulary(self.vocab_size)
         if self.history is None or chain is None:
             logits = head(hidden)
         else:

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from retailsim.errors import UserError
 from retailsim.model.batch import Batch
+from retailsim.training.graphs import Totals
 from retailsim.training.guard import first_nonfinite, refuse
 from retailsim.training.losses import total_loss
 from retailsim.training.objective import loss_parts
@@ -19,11 +20,18 @@ from retailsim.training.steps import Step
 def backward(training: Training, step: Step, phase: Phase) -> Float[Tensor, " parts"]:
     """Leave the gradient of the whole step; this process's losses, `total` first, then those of the phase in order."""
     fabric = training.run.fabric
-    losses = torch.zeros(1 + len(phase.weights), device=fabric.device)
-    for piece in step.pieces:
-        parts = piece_losses(training, piece.to(fabric.device), phase, step.totals)
+
+    def gradient(piece: Batch, totals: Totals) -> Tensor:
+        parts = piece_losses(training, piece, phase, totals)
         fabric.backward(parts["total"])
-        losses += torch.stack([part.detach() for part in parts.values()])
+        return torch.stack([part.detach() for part in parts.values()])
+
+    if training.graphs and len(step.pieces) == 1:
+        losses = training.graphs.run(step.pieces[0], step.totals, phase.name, gradient)
+    else:
+        losses = torch.zeros(1 + len(phase.weights), device=fabric.device)
+        for piece in step.pieces:
+            losses += gradient(piece.to(fabric.device), step.totals)
     if fabric.world_size > 1:
         add_up([p.grad for p in training.model.parameters() if p.grad is not None])
     return losses
@@ -37,9 +45,7 @@ def add_up(gradients: list[Tensor]) -> None:
     torch._foreach_copy_(gradients, [piece.view(g.shape) for piece, g in zip(pieces, gradients, strict=True)])
 
 
-def piece_losses(
-    training: Training, piece: Batch, phase: Phase, totals: dict[str, float]
-) -> dict[str, Float[Tensor, ""]]:
+def piece_losses(training: Training, piece: Batch, phase: Phase, totals: Totals) -> dict[str, Float[Tensor, ""]]:
     """`total` and each unweighted part of the phase, as shares of the step's means."""
     parts = loss_parts(training.model, training.forward, piece, phase.weights, training.config.train, totals)
     return {"total": total_loss(parts, phase)} | {name: parts[name] for name in phase.weights}

@@ -17,7 +17,7 @@ from retailsim.training.schedule import Phase
 
 
 def focal_loss(
-    logits: Float[Tensor, "M V"], targets: Int[Tensor, " M"], gamma: float, total: float | None = None
+    logits: Float[Tensor, "M V"], targets: Int[Tensor, " M"], gamma: float, total: float | Tensor | None = None
 ) -> Float[Tensor, ""]:
     """Mean of (1 − p)^γ · −log p of the hidden products (Lin et al. 2017, eq. 4), 0 without any; γ = 0 is the cross-entropy."""
     log_p = -F.cross_entropy(logits.float(), targets, reduction="none")
@@ -31,7 +31,7 @@ def contrastive_loss(
     partner_ids: Int[Tensor, " N"],
     partner: Int[Tensor, " K"],
     temperature: float,
-    total: float | None = None,
+    total: float | Tensor | None = None,
 ) -> Float[Tensor, ""]:
     """InfoNCE (van den Oord et al. 2018, eq. 4): a product's partner is the one of its own basket among all baskets' partners.
 
@@ -50,7 +50,7 @@ def auxiliary_losses(
     trip_logits: Mapping[str, Tensor],
     labels: Int[Tensor, "B 4"],
     hide_trip: Bool[Tensor, " B"],
-    totals: Mapping[str, float] | None = None,
+    totals: Mapping[str, float | Tensor] | None = None,
 ) -> dict[str, Float[Tensor, ""]]:
     """Cross-entropy per trip label over baskets whose T6 is hidden and whose label is known (SPEC C22); 0 where none is."""
     losses = {}
@@ -67,5 +67,5 @@ def total_loss(parts: Mapping[str, Tensor], phase: Phase) -> Float[Tensor, ""]:
     return torch.stack([parts[name] * weight for name, weight in phase.weights.items() if weight > 0]).sum()
 
 
-def _or_own(total: float | None, own: int) -> float:
+def _or_own(total: float | Tensor | None, own: int) -> float | Tensor:
     return float(max(own, 1)) if total is None else total

@@ -18,7 +18,7 @@ def loss_parts(
     batch: Batch,
     weights: Mapping[str, float],
     config: TrainConfig,
-    totals: Mapping[str, float] | None = None,
+    totals: Mapping[str, float | Tensor] | None = None,
 ) -> dict[str, Float[Tensor, ""]]:
     """Unweighted losses of `batch` for every part that `weights` gives a share.
 

@@ -14,6 +14,7 @@ from retailsim.model.lookup import Tables
 from retailsim.model.world_model import parameter_groups
 from retailsim.training import checkpoint
 from retailsim.training.dataset import Samples
+from retailsim.training.graphs import Graphs
 from retailsim.training.progress import Progress
 from retailsim.training.steps import Share
 from retailsim.training.validation import log_prior
@@ -31,6 +32,7 @@ class Run:
     pieces: int = 1  # in which every process computes its part of a step
     checkpoint_every: int = 0  # steps between checkpoints inside an epoch; 0: none
     threads: int = 1
+    graphs: bool = True  # whether a CUDA device replays steps
 
     @property
     def share(self) -> Share:
@@ -49,6 +51,7 @@ class Training:
     forward: Any  # the model as the device runs it
     optimizer: Any
     progress: Progress
+    graphs: Graphs | None = None  # on a CUDA device
 
     def save(self, name: str) -> Path:
         """Write a checkpoint of this name, by the first process."""
@@ -97,4 +100,6 @@ def prepare(
     if resumed:  # on the device by now: the state goes where the weights are
         optimizer.load_state_dict(resumed["optimizer"])
     progress = Progress.of(resumed) if resumed else Progress()
-    return Training(config, vocabulary, run, model, forward, wrapped, progress)
+    device = run.fabric.device
+    graphs = Graphs(model.parameters(), device) if device.type == "cuda" and run.graphs else None
+    return Training(config, vocabulary, run, model, forward, wrapped, progress, graphs)
