@@ -146,7 +146,7 @@ PRESETS: dict[str, Config] = {
             history_width=128,
             trip_evidence=True,
         ),
-        replace(_HISTORY_TRAINING, epochs=4, learning_rate=1e-3, weight_decay=0.05),
+        replace(_HISTORY_TRAINING, learning_rate=1e-3, weight_decay=0.05),
     ),
     "tiny": Config(
         "tiny",

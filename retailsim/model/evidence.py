@@ -16,6 +16,7 @@ from retailsim import layout
 from retailsim.labels import TRIP_LABELS
 from retailsim.vocab import PAD
 
+LEAST = 1e-30  # probability, so that its logarithm is finite
 CLASSES = [len(classes) for classes in TRIP_LABELS.values()]
 
 
@@ -67,6 +68,7 @@ def _likelihood(
 
     The sum over classes of exp(logit + weight) is a matrix product, so no [B, V, c] is made.
     """
+    weights = weights - weights.amax(1, keepdim=True)  # which changes nothing, but no weight is too large to be raised
     told = functional.embedding(code.clamp(min=0), weights.T)
-    expected = logits.softmax(1) @ weights.exp().T
+    expected = (logits.softmax(1) @ weights.exp().T).clamp(min=LEAST)
     return (told - expected.log()) * (code >= 0)[:, None]
