@@ -13,6 +13,13 @@ import torch
 from tests import recipe
 
 torch.set_num_threads(1)  # tiny tensors: a second thread waits more than it computes
+LONGEST = ("test_recipe", "test_mapped_road", "test_planted_truths", "test_damage", "test_resume", "test_audit")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The modules that take longest go first: begun last, one of them would keep a single process busy at the end."""
+    ranks = {name: rank for rank, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: ranks.get(item.path.stem, len(LONGEST)))
 
 
 def pytest_unconfigure() -> None:
