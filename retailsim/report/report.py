@@ -155,7 +155,7 @@ def describe(checkpoint: Path, predictor: Predictor, root: Path) -> list[tuple[s
         ("who and where", f"{counts['customers']:,} customers, {counts['stores']:,} stores"),
         (
             "when",
-            f"{counts['first']} to {counts['last']}{'' if calendar.dates_known else ' (days that were invented)'}: {calendar.last_week} weeks; trained on 1–{calendar.train_end}, chosen on {calendar.train_end + 1}–{calendar.val_end}, tested on the rest",
+            f"{counts['first']} to {counts['last']}{'' if calendar.dates_known else ' (days that were invented)'}: {calendar.last_week} weeks; trained on those up to {calendar.train_end}, chosen on those up to {calendar.val_end}, tested on the rest",
         ),
         (
             "products",
