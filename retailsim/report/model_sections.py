@@ -44,11 +44,14 @@ def curves(epochs: Sequence[Mapping[str, Any]]) -> Section:
                 "fillcolor": COLOURS[i % len(COLOURS)], "opacity": 0.08, "line": {"width": 0}, "layer": "below",
             }
         )  # fmt: skip
-        names.append({"x": inside[0], "y": 1.06, "yref": "paper", "text": phase, "showarrow": False, "xanchor": "left"})
+        edge = {"x": inside[0] - 0.5, "xanchor": "left"}
+        if i and phase == phases[-1]:
+            edge = {"x": inside[-1] + 0.5, "xanchor": "right"}
+        names.append({**edge, "y": 1.03 + 0.08 * (i % 2), "yref": "paper", "text": phase, "showarrow": False})
     layout = {
         "shapes": bands,
         "annotations": names,
-        "xaxis": {"title": {"text": "epoch"}, "dtick": 1 if len(x) < 25 else 5},
+        "xaxis": {"title": {"text": "epoch"}, "dtick": 1 if len(x) < 25 else 5, "range": [x[0] - 0.5, x[-1] + 0.5]},
     }
     accuracy = [
         line("validation accuracy at hidden places", x, [100 * epoch["val_accuracy"] for epoch in epochs], COLOURS[2])
