@@ -73,7 +73,7 @@ def measure(
     is_profiled: bool,
     **settings: bool,
 ) -> dict[str, object]:
-    """One way and batch size: losses of the first pass, ms a step, baskets a second, peak memory; `settings` are fields of Run."""
+    """One way and batch size: losses of the last pass before the clock runs, ms a step, baskets a second, peak memory; `settings` are fields of Run."""
     samples, tables, vocabulary = data
     phase = phase_at(config.train.warmup_epochs + 1, config.train)
     with tempfile.TemporaryDirectory() as folder:
@@ -87,9 +87,10 @@ def measure(
     for step in steps:
         step.pieces[:] = [piece.to(fabric.device) for piece in step.pieces]
     torch.cuda.reset_peak_memory_stats()
-    losses, seconds = take(training, steps, phase), []
-    for _ in range(SIGHTS):  # warms up, and records
-        take(training, steps, phase)
+    losses: list[float] = []
+    for _ in range(SIGHTS + 1):  # warms up, records, and replays
+        losses = take(training, steps, phase)
+    seconds = []
     for _ in range(rounds):
         torch.cuda.synchronize()
         begin = time.perf_counter()

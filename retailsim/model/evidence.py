@@ -21,7 +21,7 @@ CLASSES = [len(classes) for classes in TRIP_LABELS.values()]
 
 
 class TripEvidence(nn.Module):
-    """Each visible product adds its own weights and those of its T2 to the logits of the labels' classes; all start at 0.
+    """Each visible product adds its own weights and those of its T2 to the logits of the labels' classes; these start at 0.
 
     Args:
         vocab_size: V.

@@ -3,30 +3,18 @@
 from dataclasses import replace
 
 import numpy as np
-import pytest
 import torch
 
 from retailsim.labels import TRIP_LABELS, UNKNOWN
 from retailsim.model.evidence import TripEvidence
 from retailsim.training.dataset import Masking, make_batch
 from retailsim.vocab import PAD
-from tests.small_world import SPECIALS, VOCAB_SIZE, make_model, make_samples, make_tables
-
-TRIP = {"trip_is_open": 0.0, "trip_is_hidden": 1.0}
+from tests.small_world import SPECIALS, VOCAB_SIZE
 
 
-@pytest.fixture(scope="module")
-def model():
-    return make_model(make_tables())
-
-
-@pytest.fixture(scope="module")
-def samples():
-    return make_samples(np.random.default_rng(1).integers(2, 12, 24))
-
-
-def shown(samples, hide_trip_prob):
-    return make_batch(samples, np.arange(24), Masking(VOCAB_SIZE, hide_trip_prob=hide_trip_prob, is_evaluation=True))
+def shown(samples):
+    """All baskets with their trip hidden."""
+    return make_batch(samples, np.arange(24), Masking(VOCAB_SIZE, hide_trip_prob=1.0, is_evaluation=True))
 
 
 def test_a_known_trip_weighs_products_by_bayes_rule(model):
@@ -54,7 +42,7 @@ def test_a_known_trip_weighs_products_by_bayes_rule(model):
 
 def test_a_trip_that_is_not_known_weighs_nothing(model, samples):
     """Neither where T6 is hidden, whatever codes stand there, nor for a label that the source does not have."""
-    batch = shown(samples, 1.0)
+    batch = shown(samples)
     with torch.no_grad():
         hidden = model(batch).product_logits
         assert torch.equal(hidden, model(replace(batch, trip=torch.ones_like(batch.trip))).product_logits)
@@ -65,7 +53,7 @@ def test_a_trip_that_is_not_known_weighs_nothing(model, samples):
 
 
 def test_the_labels_see_the_visible_products_and_no_hidden_one(model, samples):
-    batch = shown(samples, 1.0)
+    batch = shown(samples)
     changed = batch.ids.clone()
     changed[batch.ids == changed[0, (batch.ids[0] >= SPECIALS).nonzero()[0, 0]]] = SPECIALS + 1
     with torch.no_grad():
@@ -86,7 +74,9 @@ def test_the_labels_see_the_visible_products_and_no_hidden_one(model, samples):
     assert all(torch.equal(evidence[0][label], evidence[1][label]) for label in TRIP_LABELS)
 
 
-def test_at_the_start_it_says_nothing():
-    fresh = TripEvidence(VOCAB_SIZE)
-    offset, logits = fresh(torch.tensor([[4, 5]]), torch.tensor([[0, 1, 2, 3]]), torch.randn(VOCAB_SIZE, 256))
-    assert offset.abs().max() < 1e-6 and all(logit.std() < 1 for logit in logits.values())
+def test_at_the_start_no_product_says_anything():
+    fresh, products = TripEvidence(VOCAB_SIZE), torch.randn(VOCAB_SIZE, 256)
+    with torch.no_grad():
+        offset, logits = fresh(torch.tensor([[4, 5], [6, 7]]), torch.tensor([[0, 1, 2, 3], [1, 0, 0, 0]]), products)
+    assert offset.abs().max() < 1e-6
+    assert all(torch.equal(logit[0], logit[1]) for logit in logits.values())

@@ -3,25 +3,14 @@
 from dataclasses import replace
 
 import numpy as np
-import pytest
 import torch
 
 from retailsim.model.history import EXCLUDED
 from retailsim.training.dataset import Masking, make_batch
 from retailsim.vocab import MASK, PAD
-from tests.small_world import VOCAB_SIZE, make_model, make_samples, make_tables
+from tests.small_world import VOCAB_SIZE, make_model, make_tables
 
 EVALUATION = Masking(VOCAB_SIZE, is_evaluation=True)
-
-
-@pytest.fixture(scope="module")
-def model():
-    return make_model(make_tables())
-
-
-@pytest.fixture(scope="module")
-def samples():
-    return make_samples(np.random.default_rng(1).integers(2, 12, 24))
 
 
 def logits(model, batch):
