@@ -92,7 +92,7 @@ def purchase_arrays(
         CUSTOMER_PURCHASES: of_customers.purchases,
         STORE_HISTORIES: of_stores.histories,
         STORE_PURCHASES: of_stores.purchases,
-        CHAIN_POPULARITY: chain_popularity(of_stores, calendar, size),
+        CHAIN_POPULARITY: chain_popularity(_counted(transactions, products, ["week"]), calendar, size),
     }
 
 
@@ -111,18 +111,25 @@ def build_purchases(
     of_row = transactions.select(key, "week", "product_id", "basket_id").join(
         rows.select(key, "week", "row"), [key, "week"]
     )
-    bought = of_row.join(products, "product_id")
-    bought = bought.group_by(["row", "week", "product"]).agg(baskets=bought.basket_id.nunique())
-    trips = of_row.group_by(["row", "week"]).agg(baskets=of_row.basket_id.nunique())
-    trips = trips.mutate(product=ibis.literal(PAD, "int64"))
-    columns = ("row", "week", "product", "baskets")
-    both = bought.select(*columns).union(trips.select(*columns)).order_by(["row", "product"]).to_pyarrow()
-    events = np.stack([both[name].to_numpy() for name in columns], axis=1).astype(np.int64)
+    events = _counted(of_row, products, ["row", "week"])
     index = rows.select(key, "week", "row").order_by("row").to_pyarrow()
     entity = np.unique(index[key].to_numpy(zero_copy_only=False), return_inverse=True)[1]
     return Purchases(
         _histories(entity, index["week"].to_numpy(), events[:, 0], last_weeks), events[:, 1:].astype(np.int32)
     )
+
+
+def _counted(lines: ir.Table, products: ir.Table, keys: list[str]) -> np.ndarray:
+    """`keys`, product row (PAD: any) and baskets, in the order of the first key and the product: int64 [N, keys + 2]."""
+    bought = lines.join(products, "product_id").group_by([*keys, "product"])
+    trips = lines.group_by(keys)
+    columns = (*keys, "product", "baskets")
+    both = ibis.union(
+        bought.agg(baskets=lambda t: t.basket_id.nunique()).select(*columns),
+        trips.agg(baskets=lines.basket_id.nunique()).mutate(product=ibis.literal(PAD, "int64")).select(*columns),
+    ).order_by([keys[0], "product"])
+    found = both.to_pyarrow()
+    return np.stack([found[name].to_numpy() for name in columns], axis=1).astype(np.int64)
 
 
 def _histories(entity: np.ndarray, week: np.ndarray, event_row: np.ndarray, last_weeks: int | None) -> np.ndarray:
@@ -135,13 +142,18 @@ def _histories(entity: np.ndarray, week: np.ndarray, event_row: np.ndarray, last
     return np.concatenate([np.zeros((1, 2), np.int64), np.stack([starts[first], starts], axis=1)])
 
 
-def chain_popularity(stores: Purchases, calendar: Calendar, vocab_size: int) -> np.ndarray:
+def chain_popularity(sales: np.ndarray, calendar: Calendar, vocab_size: int) -> np.ndarray:
     """Decayed share of the chain's baskets with each product, float32 [weeks + 1, V]; row w − 1 is as of week w.
 
     The last row is as of the week after the data.
+
+    Args:
+        sales: week, product row (PAD: any) and baskets, of all stores and of baskets without one: int64 [N, 3].
+        calendar: the data's weeks.
+        vocab_size: V.
     """
     weekly = np.zeros((calendar.last_week + 2, vocab_size))
-    week, product, baskets = stores.purchases.T
+    week, product, baskets = sales.T
     np.add.at(weekly, (week, product), baskets)
     decay, state = 2.0 ** (-1 / CHAIN_HALF_LIFE), np.zeros(vocab_size)
     shares = np.empty_like(weekly)

@@ -1,5 +1,6 @@
 """C19: what was bought before a week, cut from one array; nothing of the week itself or later is in reach."""
 
+import ibis
 import numpy as np
 
 from retailsim.artifacts import (
@@ -81,3 +82,11 @@ def test_the_chains_popularity_is_decayed_and_as_of_the_week():  # C19
     assert np.allclose(shares[0, MILK], 1 / size)  # nothing is known before week 1
     assert np.isclose(shares[2, MILK], (decay**2 + 2 * decay + 1 / size) / (decay**2 + 3 * decay + 1))
     assert (shares > 0).all()
+
+
+def test_a_source_without_stores_has_a_popularity_too():
+    transactions, customers, stores, vocabulary = tables(receipts())
+    nowhere = transactions.mutate(store_id=ibis.null("string")), customers, stores.filter(stores.week < 0), vocabulary
+    arrays = purchase_arrays(*nowhere, CALENDAR_OF_FOUR)
+    assert not len(arrays[STORE_PURCHASES])
+    assert np.array_equal(arrays[CHAIN_POPULARITY], purchases(receipts())[2])
