@@ -16,7 +16,6 @@ from retailsim.errors import UserError
 from retailsim.manifest import Manifest, manifest_path
 from retailsim.reading import load_calendar
 from retailsim.storage import Artifact, atomic
-from retailsim.weeks import Calendar
 
 TRAIN, EVALUATE = "training.train", "training.evaluate"
 BEST = Artifact("best_model.pt", TRAIN, "the best epoch by validation loss")
@@ -29,8 +28,8 @@ def run(
     input: Path = Path("raw_data"),
     nrows: int | None = None,
     mapping: str | None = None,
-    train_weeks: int = Calendar.train_end,
-    val_weeks: int = Calendar.val_end,
+    train_weeks: int | None = None,
+    val_weeks: int | None = None,
     preset: Literal["tiny", "small", "best", "full"] = "full",
     epochs: int | None = None,
     batch_size: int | None = None,
@@ -45,8 +44,8 @@ def run(
         input: the raw source: CSV or Parquet file, or folder of weekly files.
         nrows: about so many rows, as whole customers; left out: all.
         mapping: a YAML file or the name of a shipped one that says what other columns than the published ones mean.
-        train_weeks: last week of the training split.
-        val_weeks: last week of the validation split; later weeks are the test split.
+        train_weeks: last week of the training split (80; of data that end before week 96, about two thirds of their weeks).
+        val_weeks: last week of the validation split (95, or about four fifths); later weeks are the test split.
         preset: size of the model: tiny (seconds), small (laptop), best (most accurate; a GPU helps), full (the document's).
         epochs: epochs in all; left out: the preset's; with fewer, warm-up and fine-tuning take one each at most.
         batch_size: baskets per step; left out: the preset's.
@@ -57,7 +56,9 @@ def run(
     """
     rows = [] if nrows is None else ["--nrows", nrows]
     data = ["--data-dir", data_dir]
-    receipts = ["--input", input, *rows, "--train-weeks", train_weeks, "--val-weeks", val_weeks]
+    receipts = ["--input", input, *rows]
+    receipts += [] if train_weeks is None else ["--train-weeks", train_weeks]
+    receipts += [] if val_weeks is None else ["--val-weeks", val_weeks]
     receipts += [] if mapping is None else ["--mapping", mapping]
     for stage, flags in (
         (artifacts.PIPELINE, receipts),

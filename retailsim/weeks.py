@@ -9,6 +9,21 @@ from dataclasses import asdict, dataclass
 from datetime import date, timedelta
 
 SPLITS = ("train", "val", "test")
+PUBLISHED_WEEKS = 117
+
+
+def usual_split(last_week: int) -> tuple[int, int]:
+    """Last week of training and of validation: 80 and 95 (SPEC §1); of data that end before, the same shares of their weeks.
+
+    >>> [usual_split(weeks) for weeks in (117, 96, 95, 30, 3)]
+    [(80, 95), (80, 95), (64, 77), (20, 24), (1, 2)]
+    """
+    train, val = Calendar.train_end, Calendar.val_end
+    if last_week > val:
+        return train, val
+    train, val = (last_week * end // PUBLISHED_WEEKS for end in (train, val))
+    train = max(1, min(train, last_week - 2))
+    return train, max(train + 1, min(val, last_week - 1))
 
 
 @dataclass(frozen=True)
@@ -29,10 +44,11 @@ class Calendar:
             raise ValueError(f"train_end {self.train_end} and val_end {self.val_end} must rise from 1")
 
     @classmethod
-    def starting(cls, first_day: date, last_day: date, train_end: int = 80, val_end: int = 95) -> "Calendar":
-        """The calendar whose week 1 holds `first_day` and whose last week holds `last_day`."""
+    def starting(cls, first_day: date, last_day: date, split: tuple[int, int] | None = None) -> "Calendar":
+        """The calendar whose week 1 holds `first_day` and whose last week holds `last_day`; without `split`, the usual one."""
         monday = first_day - timedelta(days=first_day.weekday())
-        return cls(monday, (last_day - monday).days // 7 + 1, train_end, val_end)
+        weeks = (last_day - monday).days // 7 + 1
+        return cls(monday, weeks, *(split or usual_split(weeks)))
 
     @classmethod
     def from_json(cls, record: dict) -> "Calendar":
@@ -59,25 +75,34 @@ class Calendar:
         """What to choose, so that training, validation and test have a week each.
 
         >>> Calendar(date(2006, 4, 10), 52).fitting_split()
-        'choose for example --train-weeks 36 --val-weeks 44'
+        'choose for example --train-weeks 35 --val-weeks 42'
         >>> Calendar(date(2006, 4, 10), 2).fitting_split()
         'training, validation and test need a week each'
         """
         if self.last_week < len(SPLITS):
             return "training, validation and test need a week each"
-        most = min(self.last_week * 7 // 10, self.last_week - 2)
-        return f"choose for example --train-weeks {most} --val-weeks {(most + self.last_week + 1) // 2}"
+        train, val = usual_split(self.last_week)
+        return f"choose for example --train-weeks {train} --val-weeks {val}"
 
     def split_fault(self) -> str:
         """What is wrong with a split whose test weeks lie behind the data, and one that fits; empty where nothing is.
 
         >>> Calendar(date(2006, 4, 10), 52).split_fault()
-        '--train-weeks 80 --val-weeks 95 leave no week of 52 for the test: choose for example --train-weeks 36 --val-weeks 44'
+        '--train-weeks 80 --val-weeks 95 leave no week of 52 for the test: choose for example --train-weeks 35 --val-weeks 42'
         """
         if self.last_week > self.val_end:
             return ""
         flags = f"--train-weeks {self.train_end} --val-weeks {self.val_end}"
         return f"{flags} leave no week of {self.last_week} for the test: {self.fitting_split()}"
+
+    def split_line(self) -> str:
+        """The split in words.
+
+        >>> Calendar(date(2006, 4, 10), 117).split_line()
+        'weeks 1–80 train, 81–95 validate, 96–117 test'
+        """
+        weeks = [f"{first}–{last}" for first, last in map(self.weeks_in, SPLITS)]
+        return "weeks {} train, {} validate, {} test".format(*weeks)
 
     def split_of(self, week: int) -> str:
         """The split of `week`: train, val or test."""

@@ -11,7 +11,7 @@ FOUNDING = ROOT / "docs" / "training_deep_dive.md"  # tests/test_commands.py rea
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), ROOT / "benchmarks" / "README.md"]
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 HEREDOC = re.compile(r"^(.*<<'(\w+)')\n.*?^\2$", re.MULTILINE | re.DOTALL)
-FIRST_WORDS = {"retailsim", "python", "torchrun", "pip", "make", "pytest", "grep", "curl", "head", "cat"}
+FIRST_WORDS = {"retailsim", "python", "python3", "torchrun", "pip", "make", "pytest", "grep", "curl", "head", "cat"}
 
 
 @dataclass(frozen=True)

@@ -104,7 +104,12 @@ class TestTheFirstStage:
         assert "SPEND" in said and "one pound" in said and source.name in said
 
     @pytest.mark.parametrize(
-        "flags, named", [(["--nrows", "0"], "--nrows"), (["--train-weeks", "9", "--val-weeks", "9"], "--val-weeks")]
+        "flags, named",
+        [
+            (["--nrows", "0"], "--nrows"),
+            (["--train-weeks", "9", "--val-weeks", "9"], "--val-weeks"),
+            (["--train-weeks", "9"], "give both, or neither"),
+        ],
     )
     def test_flags_that_contradict(self, capsys, shop, tmp_path, flags, named):
         assert named in self.refused(capsys, shop, tmp_path, shop.raw, *flags)

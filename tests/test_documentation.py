@@ -41,23 +41,24 @@ def test_a_tutorial_runs_from_top_to_bottom(page, tmp_path):
     assert (tmp_path / "checkpoints/evaluation_test.json").exists()
 
 
-def test_the_quickstart_is_the_first_tutorial_in_short():
-    """So its commands are run, in this order, where the tutorial's are."""
+def test_quickstart_and_readme_are_the_first_tutorial_in_short():
+    """So their commands are run, in this order, where the tutorial's are."""
     short, long = (
         [line for block in blocks(ROOT / "docs" / page, "bash") for line in block.splitlines()]
         for page in ("quickstart.md", "tutorials/first_model.md")
     )
     assert len(short) == 3 and [line for line in long if line in short] == short
+    first = blocks(ROOT / "README.md", "bash")[0].splitlines()
+    assert [line.partition("#")[0].rstrip() for line in first] == short
 
 
 @pytest.mark.slow
 def test_readmes_road_goes_as_written(tmp_path):
-    """From raw_data/ to an evaluation, with the default split; the installation and the finer figures, which take hours, left out."""
+    """From raw_data/ to an evaluation, with the default split; the finer figures, which take hours, left out."""
     (road,) = [block for block in blocks(ROOT / "README.md", "bash") if "src.training.train" in block]
     make = "retailsim make-data --output raw_data --customers 20 --products 60 --stores 3 --weeks 104\n"
-    steps = make + road.replace("pip install -e .\n", "")
     done = subprocess.run(
-        ["bash", "-euc", steps], cwd=tmp_path, env=_environment(), capture_output=True, text=True, timeout=900
+        ["bash", "-euc", make + road], cwd=tmp_path, env=_environment(), capture_output=True, text=True, timeout=900
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     assert (tmp_path / "checkpoints/epoch_6.pt").exists() and "Top-1" in done.stdout

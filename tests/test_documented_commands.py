@@ -73,7 +73,7 @@ def accept(command, monkeypatch):
     elif first == "python" and rest[0] == "-m" and rest[1].startswith("src."):
         if rest[1] != "src.<stage>.<command>":
             a_verb([MODULES[rest[1].removeprefix("src.")], *rest[2:]], command.is_mention, monkeypatch)
-    elif first == "python" and rest[:2] == ["-m", "venv"]:
+    elif first in ("python", "python3") and rest[:2] == ["-m", "venv"]:
         assert rest[2:] == [".venv"]
     elif first == "python" and rest[0].startswith(("benchmarks/", "-m")):
         a_benchmark(rest)

@@ -154,7 +154,7 @@ def test_complete_journey_gives_the_receipts_that_were_written(shop, tmp_path):
     """The mapped transactions are those of the published columns, under other names."""
     written = recipe.Shop(tmp_path / "raw", tmp_path / "data", tmp_path)
     retailers.complete_journey(shop.raw, written.raw)
-    prepare_transactions(written.raw, None, written.data, 20, 24, load_mapping("complete-journey"))
+    prepare_transactions(written.raw, None, written.data, (20, 24), load_mapping("complete-journey"))
     mapped, published = (pq.read_table(TRANSACTIONS.at(root)).to_pylist() for root in (written.data, shop.data))
     published = [row for row in published if row["customer_id"] is not None]
     names = ("week", "weekday", "hour", "quantity", "spend")

@@ -75,7 +75,7 @@ PREPARE = [
 def test_the_road_in_order_and_what_is_current_left_out(road, capsys):
     code, verbs, words = road.call("--epochs", 6, "--nrows", 1000)
     assert (code, verbs) == (0, [*PREPARE, "train", "evaluate"])
-    assert words[0][:8] == ["--input", "raw_data", "--nrows", "1000", "--train-weeks", "80", "--val-weeks", "95"]
+    assert words[0] == ["--input", "raw_data", "--nrows", "1000", "--data-dir", str(road.data)]
     assert " ".join(words[5]).startswith(
         "--preset tiny --epochs 6 --batch-size 64 --seed 0 --warmup-epochs 0 --finetune-epochs 1 --device"
     )
@@ -110,8 +110,8 @@ def test_a_split_that_the_data_do_not_reach_ends_the_road_after_the_first_stage(
     road.weeks[0] = 60
     assert road.call()[:2] == (2, PREPARE[:1])
     assert capsys.readouterr().err == (
-        "error: --train-weeks 80 --val-weeks 95 leave no week of 60 for the test: choose for example --train-weeks 42 "
-        "--val-weeks 51\n"
+        "error: --train-weeks 80 --val-weeks 95 leave no week of 60 for the test: choose for example --train-weeks 41 "
+        "--val-weeks 48\n"
     )
 
 

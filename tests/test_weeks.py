@@ -4,7 +4,7 @@ from datetime import date, timedelta
 
 import pytest
 
-from retailsim.weeks import SPLITS, Calendar
+from retailsim.weeks import SPLITS, Calendar, usual_split
 
 # The published data: its first week 200607 begins on 10 April 2006, its last day is 6 July 2008.
 PUBLISHED = Calendar.starting(date(2006, 4, 10), date(2008, 7, 6))
@@ -13,6 +13,14 @@ PUBLISHED = Calendar.starting(date(2006, 4, 10), date(2008, 7, 6))
 def test_the_published_data_has_117_weeks_split_at_80_and_95():  # SPEC §1
     assert PUBLISHED.last_week == 117
     assert [PUBLISHED.weeks_in(split) for split in SPLITS] == [(1, 80), (81, 95), (96, 117)]
+
+
+def test_data_that_end_earlier_have_a_week_in_every_split():
+    for last in range(3, 200):
+        train, val = usual_split(last)
+        assert 0 < train < val < last
+        assert abs(train / last - 80 / 117) < 1.5 / last or last > 95
+    assert usual_split(30) == (20, 24) and {usual_split(last) for last in (96, 117, 160)} == {(80, 95)}
 
 
 def test_weeks_on_either_side_of_new_year_are_neighbours():

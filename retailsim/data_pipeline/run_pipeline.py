@@ -28,6 +28,7 @@ from retailsim.data_pipeline.transactions import build_transactions, calendar_of
 from retailsim.data_pipeline.unit_prices import derive_prices
 from retailsim.errors import UserError
 from retailsim.manifest import Manifest
+from retailsim.reading import load_calendar
 from retailsim.sources.mapping import Mapping, load_mapping
 from retailsim.sources.read import read_transactions, side_files, source_files
 from retailsim.sources.sample import sample_customers
@@ -35,7 +36,6 @@ from retailsim.sources.schema import PUBLISHED
 from retailsim.sources.stored import stored_rows
 from retailsim.sources.validate import judge, usable_account
 from retailsim.storage import connect
-from retailsim.weeks import Calendar
 
 OUTPUTS = (TRANSACTIONS, CALENDAR, PRICES, PRODUCT_GRAPH, AFFINITY, MISSIONS)
 
@@ -45,8 +45,8 @@ def run_pipeline(
     nrows: int | None = None,
     mapping: str | None = None,
     data_dir: Path = Path("data"),
-    train_weeks: int = Calendar.train_end,
-    val_weeks: int = Calendar.val_end,
+    train_weeks: int | None = None,
+    val_weeks: int | None = None,
 ) -> None:
     """Raw transactions → data/processed/: prices, product graph, store affinity, missions.
 
@@ -56,11 +56,10 @@ def run_pipeline(
         mapping: a YAML file or the name of a shipped one (see docs/mapping.md) that says what other columns than the
             published ones mean.
         data_dir: root of everything written.
-        train_weeks: last week of the training split.
-        val_weeks: last week of the validation split; later weeks are the test split.
+        train_weeks: last week of the training split (80; of data that end before week 96, about two thirds of their weeks).
+        val_weeks: last week of the validation split (95, or about four fifths); later weeks are the test split.
     """
-    if not 0 < train_weeks < val_weeks:
-        raise UserError(f"--train-weeks {train_weeks} and --val-weeks {val_weeks} must rise from 1")
+    split = split_of_flags(train_weeks, val_weeks)
     if nrows is not None and nrows < 1:
         raise UserError(
             f"--nrows {nrows} takes no rows: give a number of at least 1, or leave --nrows out for all rows"
@@ -77,14 +76,15 @@ def run_pipeline(
     if manifest.is_current():
         console.out.print(f"{data_dir / 'processed'} is current: nothing to do")
         return
-    prepare_transactions(input, nrows, data_dir, train_weeks, val_weeks, columns)
+    prepare_transactions(input, nrows, data_dir, split, columns)
+    train_end = load_calendar(data_dir).train_end
     engine = connect()  # a new one: the raw rows' memory is free again
     transactions = TRANSACTIONS.read(data_dir, engine)
     steps = (
         (PRICES, lambda: derive_prices(transactions), ["product_id", "store_id", "week"]),
         (
             PRODUCT_GRAPH,
-            lambda: build_graph(transactions, train_weeks),
+            lambda: build_graph(transactions, train_end),
             ["edge_type", "source_level", "source", "target"],
         ),
         (AFFINITY, lambda: measure_affinity(transactions), ["customer_id", "week"]),
@@ -100,16 +100,27 @@ def run_pipeline(
     manifest.write()
 
 
+def split_of_flags(train_weeks: int | None, val_weeks: int | None) -> tuple[int, int] | None:
+    """What --train-weeks and --val-weeks say; None where they were left out, and the usual split is meant."""
+    if train_weeks is None and val_weeks is None:
+        return None
+    if train_weeks is None or val_weeks is None:
+        raise UserError("--train-weeks and --val-weeks make one split: give both, or neither")
+    if not 0 < train_weeks < val_weeks:
+        raise UserError(f"--train-weeks {train_weeks} and --val-weeks {val_weeks} must rise from 1")
+    return train_weeks, val_weeks
+
+
 def prepare_transactions(
-    source: Path, nrows: int | None, root: Path, train_end: int, val_end: int, mapping: Mapping | None = None
+    source: Path, nrows: int | None, root: Path, split: tuple[int, int] | None, mapping: Mapping | None = None
 ) -> None:
-    """Read, check, sample and write the transactions; print the account of rows."""
+    """Read, check, sample and write the transactions; print the account of rows and the split's weeks."""
     engine = connect()
     schema = mapping.schema if mapping else PUBLISHED
     stored = stored_rows(source_files(source, mapping))
     verdict = judge(read_transactions(source, engine, mapping), stored, engine, schema)
     account = usable_account(verdict, source)
-    calendar = calendar_of(verdict.used, train_end, val_end, schema.names["date"])
+    calendar = calendar_of(verdict.used, split, schema.names["date"])
     if mapping:
         calendar = replace(calendar, dates_known=mapping.dates_known, hours_known="hour" not in mapping.unknown)
     if nrows is not None:
@@ -134,8 +145,8 @@ def prepare_transactions(
     )
     for entry in account:
         console.out.print(f"  {entry['n']:,} set aside: {entry['column']} {entry['reason']}")
-    if fault := calendar.split_fault():
-        console.out.print(f"  warning: {fault}")
+    fault = calendar.split_fault()
+    console.out.print(f"  warning: {fault}" if fault else f"  {calendar.split_line()}")
     if calendar.dates_known and (last := calendar.monday_of(calendar.last_week)) > date.today():
         console.out.print(
             f"  warning: the last week begins on {last}, after today: are {schema.names['date']} and its format right?"

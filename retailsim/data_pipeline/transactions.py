@@ -16,14 +16,20 @@ KEYS = ("basket_id", "product_id")
 SUMMED = ("quantity", "spend")
 
 
-def calendar_of(rows: ir.Table, train_end: int, val_end: int, date_column: str = PUBLISHED.names["date"]) -> Calendar:
-    """The calendar from the first to the last day of `rows`; a UserError where no row has a day."""
+def calendar_of(rows: ir.Table, split: tuple[int, int] | None, date_column: str = PUBLISHED.names["date"]) -> Calendar:
+    """The calendar from the first to the last day of `rows`; a UserError where no row has a day.
+
+    Args:
+        rows: of `sources`.
+        split: last week of training and of validation; None: the usual one.
+        date_column: what the source calls the day.
+    """
     days = rows.aggregate(first=rows.date.min(), last=rows.date.max()).to_pyarrow().to_pylist()[0]
     if days["first"] is None:
         raise UserError(
             f"no row has a date: fill column {date_column} of the source, as yyyymmdd or as its mapping says"
         )
-    return Calendar.starting(days["first"], days["last"], train_end, val_end)
+    return Calendar.starting(days["first"], days["last"], split)
 
 
 def build_transactions(rows: ir.Table, calendar: Calendar) -> ir.Table:

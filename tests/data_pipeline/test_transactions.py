@@ -35,15 +35,15 @@ def build(*changes, calendar=None):
 
 
 def test_weeks_begin_on_monday_and_weeks_without_data_count():  # C3
-    calendar = calendar_of(rows_of({}, {"date": date(2006, 5, 1)}, {"date": date(2006, 4, 24)}), 2, 3)
+    calendar = calendar_of(rows_of({}, {"date": date(2006, 5, 1)}, {"date": date(2006, 4, 24)}), (2, 3))
     assert calendar == Calendar(MONDAY, last_week=4, train_end=2, val_end=3)  # the week of 17 April has no row
     assert [row["week"] for row in build({"date": date(2006, 4, 24)}, {"basket_id": "B2"})] == [1, 3]
 
 
 def test_rows_without_a_date_are_no_first_week():
-    assert calendar_of(rows_of({"date": None}, {}), 1, 2).first_monday == MONDAY
+    assert calendar_of(rows_of({"date": None}, {}), (1, 2)).first_monday == MONDAY
     with pytest.raises(UserError, match="no row has a date: fill column SHOP_DATE"):
-        calendar_of(rows_of({"date": None}), 1, 2)
+        calendar_of(rows_of({"date": None}), (1, 2))
 
 
 @pytest.mark.parametrize("day, weekday, week", [(10, 1, 1), (13, 4, 1), (15, 6, 1), (16, 7, 1), (17, 1, 2)])
@@ -103,7 +103,7 @@ def prepare(tmp_path):
             writer = csv.DictWriter(file, RAW)
             writer.writeheader()
             writer.writerows({**RAW, **change} for change in changes)
-        prepare_transactions(source, nrows, root, 1, 2)
+        prepare_transactions(source, nrows, root, (1, 2))
         table = TRANSACTIONS.read(root, connect())
         return table.order_by("basket_id", "product_id").to_pyarrow().to_pylist()
 

@@ -224,12 +224,12 @@ def test_a_damaged_file_leaves_old_files_or_new_ones(tmp_path, capsys):
     root, folder = tmp_path / "data", tmp_path / "raw"
     folder.mkdir()
     (folder / "transactions.csv").write_bytes(GOOD)
-    prepare_transactions(folder / "transactions.csv", None, root, 1, 2)
+    prepare_transactions(folder / "transactions.csv", None, root, (1, 2))
 
     def run(path):
         before = files(root)
         try:
-            prepare_transactions(path, None, root, 1, 2)
+            prepare_transactions(path, None, root, (1, 2))
         except UserError:
             assert files(root) == before
             raise

@@ -66,7 +66,7 @@ class Stage:
             (self.raw / name.replace("__", ".")).write_bytes(data)
 
     def run(self) -> int:
-        return console.answer(lambda: prepare_transactions(self.raw, None, self.data, 1, 2, self.mapping))
+        return console.answer(lambda: prepare_transactions(self.raw, None, self.data, (1, 2), self.mapping))
 
     def refusal(self) -> str:
         """The one sentence with which the source is refused; nothing may have been written."""
@@ -100,7 +100,7 @@ def good(tmp_path_factory) -> list[dict]:
     """The transactions of the good file."""
     folder = tmp_path_factory.mktemp("good")
     (folder / "transactions.csv").write_bytes(GOOD)
-    prepare_transactions(folder, None, folder / "data", 1, 2)
+    prepare_transactions(folder, None, folder / "data", (1, 2))
     return pq.read_table(TRANSACTIONS.at(folder / "data")).to_pylist()
 
 

@@ -69,11 +69,11 @@ def test_mapped_receipts_are_the_same_under_our_names(shop, tmp_path):  # C2
     """What the audit writes of receipts that came through a mapping, and what the first stage makes of it."""
     mapping, engine = load_mapping("instacart"), connect()
     retailers.instacart(shop.raw, tmp_path / "raw")
-    prepare_transactions(tmp_path / "raw", None, tmp_path / "once", 20, 24, mapping)
+    prepare_transactions(tmp_path / "raw", None, tmp_path / "once", (20, 24), mapping)
     receipts = take_receipts(tmp_path / "raw", 10**9, engine, mapping)
     write_raw(receipts, tmp_path / "again.parquet", engine, "shuffled", mapping)
     plain = parse_mapping(plain_mapping(mapping), "plain.yaml")
-    prepare_transactions(tmp_path / "again.parquet", None, tmp_path / "again", 20, 24, plain)
+    prepare_transactions(tmp_path / "again.parquet", None, tmp_path / "again", (20, 24), plain)
     for artifact in (TRANSACTIONS, CALENDAR):
         assert artifact.at(tmp_path / "once").read_bytes() == artifact.at(tmp_path / "again").read_bytes()
 
