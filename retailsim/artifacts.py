@@ -379,7 +379,7 @@ CUSTOMER_HISTORIES = Array(
 CUSTOMER_PURCHASES = Array(
     "training/cache/customer_purchases.npy",
     CACHE,
-    "week, vocabulary row (0: the trip itself) and baskets, in the order of T1's rows",
+    "week, vocabulary row (0: the trip itself) and which of the week's baskets, in the order of T1's rows",
     "int32",
     "purchases 3",
 )

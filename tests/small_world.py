@@ -56,19 +56,19 @@ def make_tables(seed: int = 0) -> Tables:
 
 
 def make_histories(seed: int = 0) -> PurchaseHistories:
-    """Customers and stores of five rows each, with a trip and 20 products in every row's week."""
+    """Customers and stores of five rows each, with a trip and 20 products in every row's week; of stores once or twice."""
     rng = np.random.default_rng(seed)
 
-    def purchases(rows: int) -> Purchases:
+    def purchases(rows: int, is_store: bool) -> Purchases:
         bought = [np.concatenate([[PAD], SPECIALS + np.sort(rng.permutation(90)[:20])]) for _ in range(1, rows)]
         weeks = np.repeat(np.arange(1 - rows, 0), 21)  # before every basket
-        events = np.stack([weeks, np.concatenate(bought), rng.integers(1, 3, len(weeks))], axis=1)
+        events = np.stack([weeks, np.concatenate(bought), is_store * rng.integers(1, 3, len(weeks))], axis=1)
         row = np.arange(rows)
         first = row // 5 * 5  # five rows each
         histories = 21 * (np.maximum([first, row], 1) - 1).T
         return Purchases(histories.astype(np.int64), events.astype(np.int32))
 
-    return PurchaseHistories(purchases(CUSTOMERS), purchases(STORES), VOCAB_SIZE)
+    return PurchaseHistories(purchases(CUSTOMERS, False), purchases(STORES, True), VOCAB_SIZE)
 
 
 def make_samples(lengths: np.ndarray, seed: int = 0) -> Samples:

@@ -14,6 +14,7 @@ import torch
 from retailsim.model.batch import Batch
 from retailsim.model.lookup import Lookup
 from retailsim.training.dataset import Masking, Samples, load_samples, make_batch
+from retailsim.training.histories import customer_entries
 from retailsim.vocab import MASK, PAD
 from tests.small_shop import MILK_TEA, PRODUCTS, ROW, basket, written
 from tests.small_world import ROWS, SPECIALS, VOCAB_SIZE, make_model, make_samples, make_tables
@@ -112,6 +113,16 @@ def look_up_before_masking(samples: Samples, rows: np.ndarray, masking: Masking)
     return replace(batch, ids=true_ids(batch))
 
 
+def compare_whole_baskets(samples: Samples, rows: np.ndarray, masking: Masking) -> Batch:
+    """Broken: earlier baskets are compared with what is hidden, too."""
+    batch = make_batch(samples, rows, masking)
+    ids, shown = true_ids(batch).numpy(), np.zeros((len(rows), VOCAB_SIZE), dtype=bool)
+    owner, place = np.nonzero((ids >= SPECIALS) & (ids < VOCAB_SIZE))
+    shown[owner, ids[owner, place]] = True
+    of = (samples.columns[name][rows] for name in ("customer_row", "week"))
+    return replace(batch, habits=torch.from_numpy(customer_entries(samples.histories.customers, *of, shown)[1]))
+
+
 def stand_in_product_order(samples: Samples, rows: np.ndarray, masking: Masking) -> Batch:
     """Broken: a basket's products stand in the order of their ids, hidden ones too, as in the published files."""
     batch = make_batch(samples, rows, masking)
@@ -133,6 +144,11 @@ def test_a_price_left_at_a_hidden_place_is_caught(model, samples):  # C20
 @pytest.mark.parametrize("broken", [look_up_before_masking, stand_in_product_order])
 def test_a_batch_that_shows_the_hidden_product_is_caught(model, samples, masking, broken):  # C20
     assert hidden_moves(model, samples, masking, "product", broken) >= {"t2", "logits"}
+
+
+@pytest.mark.parametrize("masking", [EVALUATION, TRAINING], ids=["evaluation", "training"])
+def test_a_likeness_to_the_whole_basket_is_caught(model, samples, masking):  # C20
+    assert hidden_moves(model, samples, masking, "product", compare_whole_baskets) == {"logits"}
 
 
 def receipts() -> list[list[dict]]:

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-HABITS = 16  # F, numbers that say how a product was bought
+HABITS = 20  # F, numbers that say how a product was bought
 
 
 @dataclass

@@ -150,7 +150,10 @@ def make_batch(samples: Samples, rows: np.ndarray, masking: Masking) -> Batch:
     columns = {name: samples.columns[name][rows].astype(np.int64) for name in ("week", "day")}
     rows_of = {name: samples.columns[name][rows].astype(np.int64) for name in ("customer_row", "store_row")}
     histories, week = samples.histories, columns["week"]
-    bought, habits = customer_entries(histories.customers, rows_of["customer_row"], week, histories.vocab_size)
+    is_visible = np.zeros((len(rows), histories.vocab_size), dtype=bool)
+    is_known = ~is_chosen & (products < histories.vocab_size)
+    is_visible[basket[is_known], products[is_known]] = True
+    bought, habits = customer_entries(histories.customers, rows_of["customer_row"], week, is_visible)
     arrays = {
         "sample": number.astype(np.int64),
         "customer": rows_of["customer_row"],

@@ -16,8 +16,11 @@ of weeks ≤ W − 1.
 | 12 | 1 where bought in two weeks or more |
 | 13 | log of the weeks since it was first bought |
 | 14, 15 | log(1 + the customer's decayed baskets), half-life 8 and 104 |
+| 16 | likeness (Jaccard) of the visible products to the most similar earlier basket with it |
+| 17 | the same by cosine, an older basket's decayed with a half-life of 104 weeks |
+| 18, 19 | log of (likeness by cosine to the baskets with it, added up, + 0.1) over (to all baskets + 1), half-life 26 and none |
 
-Legend: B baskets · K entries · F habits · V vocabulary.
+Legend: B baskets · K entries · F habits · V vocabulary · T trips · N purchases.
 """
 
 from typing import NamedTuple
@@ -33,6 +36,8 @@ STORE_HALF_LIFE = 8.0
 MAX_ENTRIES = 160
 SHARE_FLOOR, SHARE_PRIOR = 0.1, 5.0  # baskets
 DUE_LIMIT = 2.0
+ALIKE_HALF_LIVES = (104.0, 26.0)  # weeks: of the most similar basket, of all baskets
+ALIKE_FLOOR, ALIKE_PRIOR = 0.1, 1.0  # baskets
 
 
 class _Entries(NamedTuple):
@@ -44,13 +49,15 @@ class _Entries(NamedTuple):
     weeks: np.ndarray  # in which it was bought
     first: np.ndarray  # weeks since the first purchase
     last: np.ndarray  # weeks since the last one
+    most_alike: np.ndarray  # [E, 2] likeness of the most similar basket with it: Jaccard, decayed cosine
+    alike: np.ndarray  # [E, 2] likeness of all baskets with it: decayed cosine, cosine
 
     def take(self, index: np.ndarray) -> "_Entries":
         return _Entries(*(column[index] for column in self))
 
 
 def customer_entries(
-    customers: Purchases, rows: np.ndarray, week: np.ndarray, vocab_size: int
+    customers: Purchases, rows: np.ndarray, week: np.ndarray, is_visible: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """The products bought before: rows, int64 [B, K] (PAD for the trip and behind the last), and habits, float32 [B, K, F].
 
@@ -58,9 +65,9 @@ def customer_entries(
         customers: all purchases.
         rows: int [B], rows of T1.
         week: int [B], W of each basket.
-        vocab_size: V.
+        is_visible: bool [B, V], which products each basket shows; hidden ones, late ones and PAD are not among them.
     """
-    entries = _group(customers, rows, week, vocab_size)
+    entries = _group(customers, rows, week, is_visible)
     entries = entries.take(_strongest(entries, len(rows)))
     count = np.bincount(entries.basket, minlength=len(rows))
     place = np.arange(len(entries.basket)) - np.repeat(np.cumsum(count) - count, count)
@@ -87,27 +94,63 @@ def store_counts(stores: Purchases, rows: np.ndarray, week: np.ndarray, vocab_si
     return counts.reshape(len(rows), vocab_size).astype(np.float32)
 
 
-def _group(customers: Purchases, rows: np.ndarray, week: np.ndarray, vocab_size: int) -> _Entries:
+def _group(customers: Purchases, rows: np.ndarray, week: np.ndarray, is_visible: np.ndarray) -> _Entries:
     """Single purchases → one entry per basket and product, the trip (PAD) in front."""
-    owner, event_week, product, baskets = customers.before(rows)
-    age = week[owner] - event_week
+    owner, event_week, product, which = customers.before(rows)
+    vocab_size, age = is_visible.shape[1], week[owner] - event_week
+    trip, likeness = _likeness(owner, age, product, which, is_visible)
     key = owner * vocab_size + product
     order = np.argsort(key, kind="stable")  # within a product the weeks rise, as they are stored
-    age, baskets = age[order], baskets[order]
-    key, starts, weeks = np.unique(key[order], return_index=True, return_counts=True)
-    decayed = [np.add.reduceat(_decay(age, h) * baskets, starts) if len(key) else np.zeros(0) for h in HALF_LIVES]
+    key, age, alike = key[order], age[order], likeness[trip[order]]
+    is_new = np.diff(key, prepend=-1) != 0
+    starts = np.flatnonzero(is_new)
+    ends = np.append(starts[1:], len(key))[: len(starts)]
+    is_new_week = is_new | (np.diff(age, prepend=-1) != 0)
+
+    def each(ufunc: np.ufunc, values: np.ndarray) -> np.ndarray:
+        return ufunc.reduceat(values, starts) if len(starts) else values[:0]
+
     return _Entries(
-        key // vocab_size, key % vocab_size, np.stack(decayed, axis=1), weeks, age[starts], age[starts + weeks - 1]
+        basket=key[starts] // vocab_size,
+        product=key[starts] % vocab_size,
+        decayed=np.stack([each(np.add, _decay(age, half_life)) for half_life in HALF_LIVES], axis=1),
+        weeks=each(np.add, is_new_week.astype(np.int64)),
+        first=age[starts],
+        last=age[ends - 1],
+        most_alike=each(np.maximum, alike[:, :2]),
+        alike=each(np.add, alike[:, 2:]),
     )
+
+
+def _likeness(
+    owner: np.ndarray, age: np.ndarray, product: np.ndarray, which: np.ndarray, is_visible: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The trip of each purchase [N], and how much each trip is like what its owner's new basket shows, [T, 4]: 0 not at all, 1 the same.
+
+    Jaccard, decayed cosine of the most similar; decayed cosine, cosine of all. Two sets of n and m products with k in common
+    have Jaccard k / (n + m − k) and cosine k / √(n m).
+    """
+    is_trip = product == PAD  # the trips of a week stand in front of its products
+    number = np.cumsum(is_trip) - 1
+    trip = np.maximum.accumulate(np.where(is_trip & (which == 0), number, 0)) + which
+    trips = int(is_trip.sum())
+    common = np.bincount(trip, is_visible[owner, product], minlength=trips)
+    size = np.bincount(trip, ~is_trip, minlength=trips)
+    shown = is_visible.sum(axis=1)[owner[is_trip]]
+    cosine = common / np.sqrt(np.maximum(shown * size, 1))
+    lately, of_late = (cosine * _decay(age[is_trip], half_life) for half_life in ALIKE_HALF_LIVES)
+    jaccard = common / np.maximum(shown + size - common, 1)
+    return trip, np.stack([jaccard, lately, of_late, cosine], axis=1)
 
 
 def _habits(entries: _Entries, baskets: int) -> np.ndarray:
     """The table above, [E, F]."""
     is_trip = entries.product == PAD
     trips, last_trip = np.zeros((baskets, len(HALF_LIVES))), np.zeros(baskets)
-    trips[entries.basket[is_trip]] = entries.decayed[is_trip]
-    last_trip[entries.basket[is_trip]] = entries.last[is_trip]
-    trips, last_trip = trips[entries.basket], last_trip[entries.basket]
+    alike = np.zeros((baskets, 2))
+    for of_basket, of_entry in ((trips, entries.decayed), (last_trip, entries.last), (alike, entries.alike)):
+        of_basket[entries.basket[is_trip]] = of_entry[is_trip]
+    trips, last_trip, alike = trips[entries.basket], last_trip[entries.basket], alike[entries.basket]
     has_gap = entries.weeks > 1
     gap = np.where(has_gap, (entries.first - entries.last) / np.maximum(entries.weeks - 1, 1), 1.0)
     due = np.where(has_gap, np.clip(np.log(entries.last / gap), -DUE_LIMIT, DUE_LIMIT), 0.0)
@@ -123,6 +166,8 @@ def _habits(entries: _Entries, baskets: int) -> np.ndarray:
         np.log(entries.first),
         np.log1p(trips[:, 1]),
         np.log1p(trips[:, 3]),
+        *entries.most_alike.T,
+        *np.log((entries.alike + ALIKE_FLOOR) / (alike + ALIKE_PRIOR)).T,
     ]
     return np.stack(columns, axis=1)
 

@@ -7,6 +7,7 @@ by construction (SPEC C19). The product row PAD stands for the trip itself: how 
 Legend: R rows of T1 or T5, row 0 unknown · N purchases · V vocabulary.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,19 +34,22 @@ CHAIN_PRIOR = 1.0  # baskets spread over the vocabulary: a product that was neve
 
 @dataclass(frozen=True)
 class Purchases:
-    """Purchases of all customers or stores, and where each row's history lies among them."""
+    """Purchases of all customers or stores, and where each row's history lies among them.
+
+    The third number of a purchase says of a customer which of the week's baskets it was, from 0, and of a store in how many it was.
+    """
 
     histories: np.ndarray  # int64 [R, 2]: first purchase of row r's history, and the one behind its last
-    purchases: np.ndarray  # int32 [N, 3]: week, product row (PAD: the trip itself), baskets
+    purchases: np.ndarray  # int32 [N, 3]: week, product row (PAD: the trip itself), which basket or how many
 
     def before(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """The histories of `rows` [n], end to end: owner (0 … n − 1), week, product row and baskets, each int64 [k]."""
+        """The histories of `rows` [n], end to end: owner (0 … n − 1), week, product row, baskets or which, each int64 [k]."""
         begin, end = self.histories[rows].T
         lengths = end - begin
         owner = np.repeat(np.arange(len(rows)), lengths)
         first = np.repeat(begin - (np.cumsum(lengths) - lengths), lengths)
-        week, product, baskets = self.purchases[np.arange(len(owner)) + first].T.astype(np.int64)
-        return owner, week, product, baskets
+        week, product, third = self.purchases[np.arange(len(owner)) + first].T.astype(np.int64)
+        return owner, week, product, third
 
 
 @dataclass(frozen=True)
@@ -85,8 +89,8 @@ def purchase_arrays(
     """
     products = vocabulary.filter(vocabulary.kind == "product").select("product_id", product="row")
     size = int(products.count().execute()) + len(SPECIAL_TOKENS)
-    of_customers = build_purchases(transactions, customers, "customer_id", products, None)
-    of_stores = build_purchases(transactions, stores, "store_id", products, STORE_WEEKS)
+    of_customers = build_purchases(transactions, customers, "customer_id", products, None, _by_basket)
+    of_stores = build_purchases(transactions, stores, "store_id", products, STORE_WEEKS, _by_week)
     return {
         CUSTOMER_HISTORIES: of_customers.histories,
         CUSTOMER_PURCHASES: of_customers.purchases,
@@ -97,7 +101,12 @@ def purchase_arrays(
 
 
 def build_purchases(
-    transactions: ir.Table, rows: ir.Table, key: str, products: ir.Table, last_weeks: int | None
+    transactions: ir.Table,
+    rows: ir.Table,
+    key: str,
+    products: ir.Table,
+    last_weeks: int | None,
+    events_of: Callable[[ir.Table, ir.Table], np.ndarray],
 ) -> Purchases:
     """The purchases of all customers or stores.
 
@@ -107,16 +116,31 @@ def build_purchases(
         key: `customer_id` or `store_id`.
         products: `product_id` and vocabulary row `product`; others are left out.
         last_weeks: how many weeks of history are kept; None: all.
+        events_of: the purchases of lines that have a `row`, `_by_basket` or `_by_week`.
     """
     of_row = transactions.select(key, "week", "product_id", "basket_id").join(
         rows.select(key, "week", "row"), [key, "week"]
     )
-    events = _counted(of_row, products, ["row", "week"])
+    events = events_of(of_row, products)
     index = rows.select(key, "week", "row").order_by("row").to_pyarrow()
     entity = np.unique(index[key].to_numpy(zero_copy_only=False), return_inverse=True)[1]
     return Purchases(
         _histories(entity, index["week"].to_numpy(), events[:, 0], last_weeks), events[:, 1:].astype(np.int32)
     )
+
+
+def _by_basket(lines: ir.Table, products: ir.Table) -> np.ndarray:
+    """`row`, `week`, product row (PAD: the trip) and which of the row's baskets it was, in the order of row, product and basket."""
+    numbered = lines.mutate(which=ibis.dense_rank().over(group_by="row", order_by="basket_id"))
+    columns = ("row", "week", "product", "which")
+    bought = numbered.join(products, "product_id").select(*columns)
+    trips = numbered.mutate(product=ibis.literal(PAD, "int64")).select(*columns).distinct()
+    return _as_array(ibis.union(bought, trips).order_by(["row", "product", "which"]), columns)
+
+
+def _by_week(lines: ir.Table, products: ir.Table) -> np.ndarray:
+    """`row`, `week`, product row (PAD: any) and baskets, in the order of row and product."""
+    return _counted(lines, products, ["row", "week"])
 
 
 def _counted(lines: ir.Table, products: ir.Table, keys: list[str]) -> np.ndarray:
@@ -128,7 +152,11 @@ def _counted(lines: ir.Table, products: ir.Table, keys: list[str]) -> np.ndarray
         bought.agg(baskets=lambda t: t.basket_id.nunique()).select(*columns),
         trips.agg(baskets=lines.basket_id.nunique()).mutate(product=ibis.literal(PAD, "int64")).select(*columns),
     ).order_by([keys[0], "product"])
-    found = both.to_pyarrow()
+    return _as_array(both, columns)
+
+
+def _as_array(table: ir.Table, columns: Sequence[str]) -> np.ndarray:
+    found = table.to_pyarrow()
     return np.stack([found[name].to_numpy() for name in columns], axis=1).astype(np.int64)
 
 

@@ -7,21 +7,39 @@ from retailsim.model.batch import HABITS
 from retailsim.training import histories
 from retailsim.training.histories import customer_entries, store_counts
 from retailsim.training.purchases import Purchases
-from retailsim.vocab import PAD
+from retailsim.vocab import PAD, SPECIAL_TOKENS
 from tests.small_world import CUSTOMERS, VOCAB_SIZE, make_histories
 
-MILK, TEA = 3, 4
-EVENTS = [(2, PAD, 1), (2, MILK, 1), (4, PAD, 2), (4, MILK, 2), (4, TEA, 1), (6, PAD, 1), (6, MILK, 1)]
+MILK, TEA, BREAD = 3, 4, 5
+BASKETS = {2: [{MILK}], 4: [{MILK}, {MILK, TEA}], 6: [{MILK}]}  # by week
+
+
+def events(week, baskets):
+    """(week, product, which basket) as they are stored: the trips in front of the products."""
+    return sorted((week, product, which) for which, basket in enumerate(baskets) for product in {PAD, *basket})
 
 
 @pytest.fixture
 def shopper():
-    """Row 1 has the purchases above behind it, row 0 nothing."""
-    return Purchases(np.array([[0, 0], [0, len(EVENTS)]]), np.array(EVENTS, dtype=np.int32))
+    """Row 1 has the baskets above behind it, row 0 nothing."""
+    stored = [event for week, baskets in BASKETS.items() for event in events(week, baskets)]
+    return Purchases(np.array([[0, 0], [0, len(stored)]]), np.array(stored, dtype=np.int32))
+
+
+@pytest.fixture
+def store():
+    """The same baskets as a store's: counted by week."""
+    stored = [(2, PAD, 1), (2, MILK, 1), (4, PAD, 2), (4, MILK, 2), (4, TEA, 1), (6, PAD, 1), (6, MILK, 1)]
+    return Purchases(np.array([[0, 0], [0, len(stored)]]), np.array(stored, dtype=np.int32))
+
+
+def visible(*baskets):
+    """What is shown of baskets, bool [B, 6]."""
+    return np.array([[product in basket for product in range(6)] for basket in baskets])
 
 
 def test_habits_are_those_of_the_table(shopper):
-    bought, habits = customer_entries(shopper, np.array([1, 0]), np.array([9, 9]), vocab_size=5)
+    bought, habits = customer_entries(shopper, np.array([1, 0]), np.array([9, 9]), visible({MILK, BREAD}, {MILK}))
     assert bought.tolist() == [[PAD, MILK, TEA], [PAD, PAD, PAD]]
     assert habits.shape == (2, 3, HABITS) and (habits[1] == 0).all()
 
@@ -47,17 +65,36 @@ def test_habits_are_those_of_the_table(shopper):
             (tea, 5, 0, 1, 1, 0, 5),
         )
     ]
-    assert np.allclose(habits[0, 1:], expected, atol=1e-6)
+    assert np.allclose(habits[0, 1:, :16], expected, atol=1e-6)
+
+
+def test_a_product_knows_how_alike_the_baskets_were_that_held_it(shopper):
+    """Milk and bread are shown: milk alone has Jaccard 1/2 and cosine 1/√2, milk with tea 1/3 and 1/2."""
+    _, habits = customer_entries(shopper, np.array([1]), np.array([9]), visible({MILK, BREAD}))
+    alone, with_tea = 1 / np.sqrt(2), 1 / 2
+    milk = [
+        *(1 / 2, alone * 2 ** (-3 / 104)),
+        *(alone * (2 ** (-7 / 26) + 2 ** (-5 / 26) + 2 ** (-3 / 26)) + with_tea * 2 ** (-5 / 26), 3 * alone + with_tea),
+    ]
+    tea = [1 / 3, with_tea * 2 ** (-5 / 104), with_tea * 2 ** (-5 / 26), with_tea]
+    for found, (jaccard, cosine, lately, ever) in zip(habits[0, :, 16:], (milk, milk, tea), strict=True):
+        shares = np.log((lately + 0.1) / (milk[2] + 1)), np.log((ever + 0.1) / (milk[3] + 1))
+        assert np.allclose(found, [jaccard, cosine, *shares], atol=1e-6)
+
+
+def test_a_basket_that_shows_nothing_is_like_none(shopper):
+    _, habits = customer_entries(shopper, np.array([1]), np.array([9]), visible(set()))
+    assert np.allclose(habits[0, :, 16:], [0, 0, np.log(0.1), np.log(0.1)], atol=1e-6)
 
 
 def test_the_strongest_entries_are_kept_and_the_trip(shopper, monkeypatch):
     monkeypatch.setattr(histories, "MAX_ENTRIES", 2)
-    bought, _ = customer_entries(shopper, np.array([1]), np.array([9]), vocab_size=5)
+    bought, _ = customer_entries(shopper, np.array([1]), np.array([9]), visible(set()))
     assert bought.tolist() == [[PAD, MILK]]
 
 
-def test_store_counts_are_decayed(shopper):
-    counts = store_counts(shopper, np.array([0, 1]), np.array([9, 9]), vocab_size=5)
+def test_store_counts_are_decayed(store):
+    counts = store_counts(store, np.array([0, 1]), np.array([9, 9]), vocab_size=5)
     weights = 2.0 ** (-np.array([7, 5, 3]) / 8)
     assert (counts[0] == 0).all()
     assert np.allclose(counts[1], [weights @ [1, 2, 1], 0, 0, weights @ [1, 2, 1], weights[1]])
@@ -66,10 +103,12 @@ def test_store_counts_are_decayed(shopper):
 def test_a_basket_alone_is_its_row_among_many():
     customers, stores = make_histories().customers, make_histories().stores
     rows, week = np.arange(CUSTOMERS) % 8, np.arange(CUSTOMERS) % 12 + 1
-    bought, habits = customer_entries(customers, rows, week, VOCAB_SIZE)
+    shown = np.random.default_rng(0).random((CUSTOMERS, VOCAB_SIZE)) < 0.1
+    shown[:, : len(SPECIAL_TOKENS)] = False
+    bought, habits = customer_entries(customers, rows, week, shown)
     counts = store_counts(stores, rows, week, VOCAB_SIZE)
     for i in range(CUSTOMERS):
-        one, alone = customer_entries(customers, rows[i : i + 1], week[i : i + 1], VOCAB_SIZE)
+        one, alone = customer_entries(customers, rows[i : i + 1], week[i : i + 1], shown[i : i + 1])
         width = one.shape[1]
         assert np.array_equal(bought[i, :width], one[0]) and (bought[i, width:] == PAD).all()
         assert np.array_equal(habits[i, :width], alone[0]) and (habits[i, width:] == 0).all()

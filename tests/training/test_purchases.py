@@ -38,22 +38,23 @@ def purchases(baskets):
 
 
 def found(of, row):
-    """The purchases before `row` as (week, product, baskets)."""
+    """The purchases before `row` as (week, product, baskets or which)."""
     return list(zip(*(column.tolist() for column in of.before(np.array([row]))[1:]), strict=True))
 
 
 def test_a_history_is_what_was_bought_in_earlier_weeks():  # C19
     customers, stores, _ = purchases(receipts())
-    week_1 = [(1, PAD, 1), (1, MILK, 1), (1, TEA, 1)]
-    week_2 = [(2, PAD, 2), (2, MILK, 2), (2, RICE, 1)]
+    week_1 = [(1, PAD, 0), (1, MILK, 0), (1, TEA, 0)]
+    week_2 = [(2, PAD, 0), (2, PAD, 1), (2, MILK, 0), (2, MILK, 1), (2, RICE, 1)]  # two baskets
     assert found(customers, 0) == found(customers, 1) == []  # unknown customer; first week of C1
     assert found(customers, 2) == week_1  # C1 in week 2
     assert found(customers, 3) == week_1 + week_2  # C1 in week 4
     assert found(customers, 4) == []  # C2 in week 3
-    at_store = [(2, PAD, 3), (2, MILK, 2), (2, TEA, 1), (2, RICE, 1)]
-    assert found(stores, 3) == week_1 + at_store and found(stores, 1) == []
-    owner, week, product, baskets = customers.before(np.array([3, 0, 2]))
-    assert owner.tolist() == [0] * 6 + [2] * 3 and week.tolist() == [1, 1, 1, 2, 2, 2, 1, 1, 1]
+    at_store = [(1, PAD, 1), (1, MILK, 1), (1, TEA, 1)]
+    at_store += [(2, PAD, 3), (2, MILK, 2), (2, TEA, 1), (2, RICE, 1)]
+    assert found(stores, 3) == at_store and found(stores, 1) == []
+    owner, week, _, _ = customers.before(np.array([3, 0, 2]))
+    assert owner.tolist() == [0] * 8 + [2] * 3 and week.tolist() == [1, 1, 1, 2, 2, 2, 2, 2, 1, 1, 1]
 
 
 def test_later_weeks_change_no_history():  # C19
