@@ -25,9 +25,7 @@ from retailsim.training.purchases import NO_HISTORIES, NOTHING, PurchaseHistorie
 from retailsim.vocab import MASK, SPECIAL_TOKENS
 
 LONGEST_HISTORY = 1000  # purchases beyond which histories pad alike
-ORDER, CHOICE, REPLACEMENT, RANDOM_PRODUCT, TRIP, ANCHOR, PARTNER, DROPOUT = range(
-    8
-)  # streams of chance, one per decision
+ORDER, CHOICE, REPLACEMENT, RANDOM_PRODUCT, TRIP, ANCHOR, PARTNER, DROPOUT = range(8)  # streams of chance
 
 
 @dataclass(frozen=True)
@@ -83,9 +81,7 @@ class Masking:
     epoch: int = 0
     seed: int = 0
     is_evaluation: bool = False
-    mask_token_share: float = (
-        0.8  # of the chosen places; of the rest half show a random product, half their own (SPEC C25)
-    )
+    mask_token_share: float = 0.8  # of the chosen places; half of the rest show a random product (SPEC C25)
 
 
 def load_samples(root: Path, split: str) -> Samples:
