@@ -30,9 +30,7 @@ class Batch:  # not frozen: Lightning Fabric rebuilds what passes through a wrap
     paid: Float[Tensor, "B S"]  # £ per item paid; NaN where unknown, hidden or padding
     places: Int[Tensor, " M"]  # flat index b·S + s of the hidden places
     within: Int[Tensor, " M"]  # which of its basket's hidden places each is, from 0
-    slots: Int[
-        Tensor, "B P"
-    ]  # the hidden place (index into `places`) that is the p-th of each basket; M where there is none
+    slots: Int[Tensor, "B P"]  # index into `places` of the p-th hidden place of each basket; M where there is none
     targets: Int[Tensor, " M"]  # vocabulary rows of the hidden products
     bought: Int[Tensor, "B K"]  # products that the customer bought before, PAD for the trip and at the end
     habits: Float[Tensor, "B K F"]  # how each was bought, see training.histories

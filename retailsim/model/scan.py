@@ -100,9 +100,9 @@ def _between_chunks(
     to_right_end = (down_end - down).exp() * dt[..., 0]
     to_left_end = up.exp() * dt[..., 1]
     keys = b.transpose(1, 2)  # [BK, G, Q, N]
-    rightward, leftward = (
+    rightward, leftward = (  # what each chunk adds to the state, [BK, G, HP/G, N]
         _by_group(x * w[..., None].to(x.dtype), groups).transpose(2, 3) @ keys for w in (to_right_end, to_left_end)
-    )  # [BK, G, HP/G, N]: what each chunk adds to the state
+    )
     arriving_left = _carry(rightward, down_end.exp().view(-1, chunks, shape[0]))
     arriving_right = _carry(leftward, up_end.exp().view(-1, chunks, shape[0]), reverse=True)
     from_left, from_right = (

@@ -154,9 +154,8 @@ def tree_faults(rows: ir.Table, schema: Schema) -> ir.Table:
 def basket_faults(rows: ir.Table, schema: Schema) -> ir.Table:
     """Rows of baskets with two customers, stores, dates or hours."""
     differs = {name: rows[name].min() != rows[name].max() for name in BASKET_COLUMNS}
-    differs["customer_id"] |= rows.customer_id.count().between(
-        1, rows.count() - 1
-    )  # a basket is anonymous or it is not
+    is_mixed = rows.customer_id.count().between(1, rows.count() - 1)  # a basket is anonymous or it is not
+    differs["customer_id"] |= is_mixed
     baskets = rows.group_by("basket_id").agg(**{f"differs_{name}": broken for name, broken in differs.items()})
     faulty = baskets.filter(ibis.or_(*[baskets[f"differs_{name}"] for name in BASKET_COLUMNS]))
     joined = rows.inner_join(faulty, "basket_id")

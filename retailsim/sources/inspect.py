@@ -53,10 +53,8 @@ def inspect(source: Annotated[Path, tyro.conf.Positional], output: Path | None =
         missing = [role for role in NEEDED if role not in guesses]
         to_fill = f" (still to be filled in: {', '.join(missing)})" if missing else ""
         console.out.print(f"\nproposed mapping{to_fill}:\n\n{text}")
-        if not missing:
-            read_transactions(
-                source, engine, parse_mapping(text, "the proposed mapping")
-            )  # it can be used as it stands
+        if not missing:  # then it can be used as it stands
+            read_transactions(source, engine, parse_mapping(text, "the proposed mapping"))
     if output:
         with atomic(output) as temporary:
             temporary.write_text(text, encoding="utf-8")

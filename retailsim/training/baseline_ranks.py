@@ -29,12 +29,8 @@ from retailsim.reading import load_calendar
 from retailsim.storage import connect
 from retailsim.training.protocol import Protocol
 
-CODE = (
-    "evaluation/",
-    "training/protocol.py",
-    "training/baseline_ranks.py",
-    "training/blend_ranks.py",
-)  # what ranks depend on besides the inputs
+# What ranks depend on besides the inputs.
+CODE = ("evaluation/", "training/protocol.py", "training/baseline_ranks.py", "training/blend_ranks.py")
 TUNING_BASKETS = 4000  # of the validation weeks, evenly spaced
 
 

@@ -49,9 +49,8 @@ def companion_weights(
     ones = np.ones(len(products), dtype=np.float32)
     baskets = csr_array((ones, products, starts), shape=(len(sample), vocab_size))
     others = [np.flatnonzero(sample % FOLDS != fold) for fold in range(FOLDS)]
-    with threadpool_limits(
-        1, user_api="blas"
-    ):  # sums over threads are rounded differently when their number changes (C40)
+    # Sums over threads are rounded differently when their number changes (C40).
+    with threadpool_limits(1, user_api="blas"):
         solved = [_solve(_gram(baskets[rows], frequencies[rows]), vocab_size) for rows in others]
     companions, successors = zip(*solved, strict=True)
     return _strongest(companions), _strongest(successors)

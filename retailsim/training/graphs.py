@@ -19,13 +19,11 @@ from retailsim.model.batch import Batch
 Totals = Mapping[str, float | Tensor]
 Gradient = Callable[[Batch, Totals], Float[Tensor, " parts"]]  # leaves the gradients in the parameters
 
-SIGHTS = (
-    2  # of the same shapes before they are recorded: the first ones run as they are and show the memory that they need
-)
+# Times the same shapes are seen before they are recorded: the first ones run as they are and show the memory that they need.
+SIGHTS = 2
 MOST = 128  # graphs; shapes beyond run as they are
-ROOM = (
-    0.4  # share of the memory up to which a step is recorded: graphs have memory of their own beside the other steps'
-)
+# Share of the memory up to which a step is recorded: graphs have memory of their own beside the other steps'.
+ROOM = 0.4
 
 
 @dataclass(frozen=True)

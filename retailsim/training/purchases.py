@@ -62,9 +62,8 @@ class PurchaseHistories:
 
 
 NOTHING = Purchases(np.zeros((0, 2), np.int64), np.zeros((0, 3), np.int32))
-NO_HISTORIES = PurchaseHistories(
-    NOTHING, NOTHING, 0
-)  # of baskets that no model is shown: a row looked up in it is an error
+# Of baskets that no model is shown: a row looked up in it is an error.
+NO_HISTORIES = PurchaseHistories(NOTHING, NOTHING, 0)
 
 
 def load_purchase_histories(root: Path, vocab_size: int) -> PurchaseHistories:
