@@ -379,9 +379,9 @@ CUSTOMER_HISTORIES = Array(
 CUSTOMER_PURCHASES = Array(
     "training/cache/customer_purchases.npy",
     CACHE,
-    "week, vocabulary row (0: the trip itself) and which of the week's baskets, in the order of T1's rows",
+    "week, vocabulary row (0: the trip itself), which of the week's baskets, and of a trip its kind, in the order of T1's rows",
     "int32",
-    "purchases 3",
+    "purchases 4",
 )
 STORE_HISTORIES = Array(
     "training/cache/store_histories.npy",

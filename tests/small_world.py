@@ -14,6 +14,7 @@ from retailsim.tensor_preparation.t3_time import day_table, hour_table, recency_
 from retailsim.tensor_preparation.t6_trip import trip_tables
 from retailsim.training.dataset import Samples
 from retailsim.training.purchases import PurchaseHistories, Purchases
+from retailsim.training.trip_kinds import SHIFTS
 from retailsim.vocab import PAD, SPECIAL_TOKENS
 from retailsim.weeks import Calendar
 
@@ -56,13 +57,16 @@ def make_tables(seed: int = 0) -> Tables:
 
 
 def make_histories(seed: int = 0) -> PurchaseHistories:
-    """Customers and stores of five rows each, with a trip and 20 products in every row's week; of stores once or twice."""
+    """Customers and stores of five rows each, with a trip of any kind and 20 products in every row's week; of stores once or twice."""
     rng = np.random.default_rng(seed)
 
     def purchases(rows: int, is_store: bool) -> Purchases:
         bought = [np.concatenate([[PAD], SPECIALS + np.sort(rng.permutation(90)[:20])]) for _ in range(1, rows)]
         weeks = np.repeat(np.arange(1 - rows, 0), 21)  # before every basket
         events = np.stack([weeks, np.concatenate(bought), is_store * rng.integers(1, 3, len(weeks))], axis=1)
+        if not is_store:
+            kinds = (rng.integers(1, 5, (len(weeks), len(TRIP_LABELS))) << SHIFTS).sum(axis=1)
+            events = np.column_stack([events, np.where(events[:, 1] == PAD, kinds, 0)])
         row = np.arange(rows)
         first = row // 5 * 5  # five rows each
         histories = 21 * (np.maximum([first, row], 1) - 1).T

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from retailsim.model.batch import Batch
+from retailsim.model.history import visible_ids
 from retailsim.model.lookup import Lookup
 from retailsim.training.dataset import Masking, Samples, load_samples, make_batch
 from retailsim.training.histories import customer_entries
@@ -116,11 +117,22 @@ def look_up_before_masking(samples: Samples, rows: np.ndarray, masking: Masking)
 def compare_whole_baskets(samples: Samples, rows: np.ndarray, masking: Masking) -> Batch:
     """Broken: earlier baskets are compared with what is hidden, too."""
     batch = make_batch(samples, rows, masking)
-    ids, shown = true_ids(batch).numpy(), np.zeros((len(rows), VOCAB_SIZE), dtype=bool)
+    return replace(batch, habits=habits_of(samples, rows, true_ids(batch), batch.trip))
+
+
+def compare_with_hidden_trips(samples: Samples, rows: np.ndarray, masking: Masking) -> Batch:
+    """Broken: earlier trips are compared with the labels of one that is hidden."""
+    batch = make_batch(samples, rows, masking)
+    return replace(batch, habits=habits_of(samples, rows, visible_ids(batch, VOCAB_SIZE), batch.labels))
+
+
+def habits_of(samples: Samples, rows: np.ndarray, shown: torch.Tensor, trip: torch.Tensor) -> torch.Tensor:
+    """The habits beside baskets that show the products `shown` [B, S] and trips of the labels `trip` [B, 4]."""
+    ids, is_shown = shown.numpy(), np.zeros((len(rows), VOCAB_SIZE), dtype=bool)
     owner, place = np.nonzero((ids >= SPECIALS) & (ids < VOCAB_SIZE))
-    shown[owner, ids[owner, place]] = True
+    is_shown[owner, ids[owner, place]] = True
     of = (samples.columns[name][rows] for name in ("customer_row", "week"))
-    return replace(batch, habits=torch.from_numpy(customer_entries(samples.histories.customers, *of, shown)[1]))
+    return torch.from_numpy(customer_entries(samples.histories.customers, *of, is_shown, trip.numpy())[1])
 
 
 def stand_in_product_order(samples: Samples, rows: np.ndarray, masking: Masking) -> Batch:
@@ -233,12 +245,12 @@ def test_prices_come_back_from_the_file(tmp_path):
     assert samples.columns["customer_id"][row] == "C1" and samples.trip[row].tolist() == [1, 5, -1, 0]
 
 
-def trip_moves(model, samples: Samples, masking: Masking) -> set[str]:
+def trip_moves(model, samples: Samples, masking: Masking, make: Make = make_batch) -> set[str]:
     """What the model sees otherwise of the baskets that the auxiliary tasks count, when their trips are others."""
     rows = np.arange(len(samples))
-    batch = make_batch(samples, rows, masking)
+    batch = make(samples, rows, masking)
     other = (samples.trip + 1) % 4
-    changed = make_batch(replace(samples, trip=other), rows, masking)
+    changed = make(replace(samples, trip=other), rows, masking)
     counted = batch.hide_trip
     assert counted.any() and torch.equal(counted, changed.hide_trip) and not torch.equal(batch.labels, changed.labels)
     a, b = seen(model, batch), seen(model, changed)
@@ -267,6 +279,11 @@ def test_a_shown_trip_that_counts_is_caught(samples):  # C22
     shown.load_state_dict(broken.lookup.state_dict())
     broken.lookup = shown
     assert trip_moves(broken, samples, EVALUATION) >= {"t6", "logits", "mission_type", "basket_size"}
+
+
+@pytest.mark.parametrize("masking", [EVALUATION, TRAINING], ids=["evaluation", "training"])
+def test_a_history_that_knows_the_hidden_trip_is_caught(model, samples, masking):  # C22
+    assert trip_moves(model, samples, masking, compare_with_hidden_trips) == {"logits"}
 
 
 def test_trips_that_are_shown_are_seen(model, samples):  # C22: the trip-known view is another one

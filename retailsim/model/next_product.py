@@ -48,7 +48,7 @@ OF_HISTORIES = (
     Port("bought", ("B", "K"), "int64", f"vocabulary rows of earlier products; {PAD} for the trip itself, first, and as padding"),
     Port(
         "habits", ("B", "K", HABITS), "float32",
-        "how each of them was bought, and how alike its baskets were to this one; 0 for padding",
+        "how each of them was bought, and how alike its baskets and trips were to this one; 0 for padding",
     ),
     Port("store_counts", ("B", "V"), "float32", f"decayed baskets of the store with each product; column {PAD}: all its baskets"),
     Port("chain", ("B", "V"), "float32", "share of all stores' recent baskets with each product, 0-1"),

@@ -58,7 +58,7 @@ def companion_weights(
 
 def customer_frequencies(customers: Purchases, rows: np.ndarray, week: np.ndarray, vocab_size: int) -> csr_array:
     """H of baskets of weeks `week` [n] whose customers' rows of T1 are `rows` [n]: decayed baskets over all + SHRINK."""
-    owner, event_week, product, _ = customers.before(rows)
+    owner, event_week, product, *_ = customers.before(rows)
     decayed = (2.0 ** (-(week[owner] - event_week) / HALF_LIFE)).astype(np.float32)
     counts = csr_array((decayed, (owner, product)), shape=(len(rows), vocab_size))
     is_trip = product == PAD

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from retailsim.artifacts import SAMPLE_TABLES
 from retailsim.evaluation.hidden import hidden_count
-from retailsim.labels import TRIP_LABELS
+from retailsim.labels import TRIP_LABELS, UNKNOWN
 from retailsim.manifest import refuse_changed
 from retailsim.model.batch import Batch
 from retailsim.reading import load_vocabulary
@@ -21,7 +21,7 @@ from retailsim.storage import connect
 from retailsim.tensor_preparation.t3_time import hour_row, recency_row
 from retailsim.training.chance import uniform
 from retailsim.training.histories import customer_entries, store_counts
-from retailsim.training.purchases import NO_HISTORIES, NOTHING, PurchaseHistories, load_purchase_histories
+from retailsim.training.purchases import NO_HISTORIES, PurchaseHistories, load_purchase_histories
 from retailsim.vocab import MASK, SPECIAL_TOKENS
 
 LONGEST_HISTORY = 1000  # purchases beyond which histories pad alike
@@ -57,7 +57,7 @@ class Samples:
     def without_histories(self) -> "Samples":
         """The same baskets for a model that is not shown single earlier purchases: batches are made several times as fast."""
         customers, stores = (
-            replace(NOTHING, histories=np.zeros_like(of.histories))
+            replace(of, histories=np.zeros_like(of.histories), purchases=of.purchases[:0])
             for of in (self.histories.customers, self.histories.stores)
         )
         return replace(self, histories=PurchaseHistories(customers, stores, vocab_size=1))
@@ -140,16 +140,17 @@ def make_batch(samples: Samples, rows: np.ndarray, masking: Masking) -> Batch:
     targets[basket, place] = np.where(is_chosen, products, 0)
     places = np.flatnonzero(targets)
     within, slots = slots_of(places // width, len(rows))
-    trip = samples.trip[rows]
     anchors, partners = pairs(samples, rows, masking)
+    trip = samples.trip[rows]
     hide_trip = hides_trip(number, masking)
+    shown_trip = np.where(hide_trip[:, None], UNKNOWN, trip)
     columns = {name: samples.columns[name][rows].astype(np.int64) for name in ("week", "day")}
     rows_of = {name: samples.columns[name][rows].astype(np.int64) for name in ("customer_row", "store_row")}
     histories, week = samples.histories, columns["week"]
     is_visible = np.zeros((len(rows), histories.vocab_size), dtype=bool)
     is_known = ~is_chosen & (products < histories.vocab_size)
     is_visible[basket[is_known], products[is_known]] = True
-    bought, habits = customer_entries(histories.customers, rows_of["customer_row"], week, is_visible)
+    bought, habits = customer_entries(histories.customers, rows_of["customer_row"], week, is_visible, shown_trip)
     arrays = {
         "sample": number.astype(np.int64),
         "customer": rows_of["customer_row"],
@@ -157,7 +158,7 @@ def make_batch(samples: Samples, rows: np.ndarray, masking: Masking) -> Batch:
         **columns,
         "hour": hour_row(samples.columns["hour"][rows]),
         "recency": recency_row(samples.columns["recency"][rows]),
-        "trip": np.where(hide_trip[:, None], -1, trip),
+        "trip": shown_trip,
         "hide_trip": hide_trip,
         "ids": ids,
         "paid": paid,

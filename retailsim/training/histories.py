@@ -19,6 +19,7 @@ of weeks ≤ W − 1.
 | 16 | likeness (Jaccard) of the visible products to the most similar earlier basket with it |
 | 17 | the same by cosine, an older basket's decayed with a half-life of 104 weeks |
 | 18, 19 | log of (likeness by cosine to the baskets with it, added up, + 0.1) over (to all baskets + 1), half-life 26 and none |
+| 20–24 | how much more often it was bought on trips with each of this trip's labels, and with all of them: log of its share of those baskets, with 5 more at its share of all baskets, over that share; 0 where the label is not shown |
 
 Legend: B baskets · K entries · F habits · V vocabulary · T trips · N purchases.
 """
@@ -29,6 +30,7 @@ import numpy as np
 
 from retailsim.model.batch import HABITS
 from retailsim.training.purchases import Purchases
+from retailsim.training.trip_kinds import likeness_of_kind
 from retailsim.vocab import PAD
 
 HALF_LIVES = (2.0, 8.0, 26.0, 104.0)  # weeks
@@ -38,6 +40,8 @@ SHARE_FLOOR, SHARE_PRIOR = 0.1, 5.0  # baskets
 DUE_LIMIT = 2.0
 ALIKE_HALF_LIVES = (104.0, 26.0)  # weeks: of the most similar basket, of all baskets
 ALIKE_FLOOR, ALIKE_PRIOR = 0.1, 1.0  # baskets
+KIND_PRIOR = 5.0  # decayed baskets
+KIND_HALF_LIFE = 104.0  # weeks
 
 
 class _Entries(NamedTuple):
@@ -51,13 +55,14 @@ class _Entries(NamedTuple):
     last: np.ndarray  # weeks since the last one
     most_alike: np.ndarray  # [E, 2] likeness of the most similar basket with it: Jaccard, decayed cosine
     alike: np.ndarray  # [E, 2] likeness of all baskets with it: decayed cosine, cosine
+    of_kind: np.ndarray  # [E, 5] decayed baskets with it on trips with each of the labels asked for, and with all
 
     def take(self, index: np.ndarray) -> "_Entries":
         return _Entries(*(column[index] for column in self))
 
 
 def customer_entries(
-    customers: Purchases, rows: np.ndarray, week: np.ndarray, is_visible: np.ndarray
+    customers: Purchases, rows: np.ndarray, week: np.ndarray, is_visible: np.ndarray, trip: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """The products bought before: rows, int64 [B, K] (PAD for the trip and behind the last), and habits, float32 [B, K, F].
 
@@ -66,15 +71,16 @@ def customer_entries(
         rows: int [B], rows of T1.
         week: int [B], W of each basket.
         is_visible: bool [B, V], which products each basket shows; hidden ones, late ones and PAD are not among them.
+        trip: int [B, 4], the codes of each trip's labels, −1 where one is not known or not shown.
     """
-    entries = _group(customers, rows, week, is_visible)
+    entries = _group(customers, rows, week, is_visible, trip)
     entries = entries.take(_strongest(entries, len(rows)))
     count = np.bincount(entries.basket, minlength=len(rows))
     place = np.arange(len(entries.basket)) - np.repeat(np.cumsum(count) - count, count)
     bought = np.full((len(rows), max(1, int(count.max(initial=0)))), PAD, dtype=np.int64)
     habits = np.zeros((*bought.shape, HABITS), dtype=np.float32)
     bought[entries.basket, place] = entries.product
-    habits[entries.basket, place] = _habits(entries, len(rows))
+    habits[entries.basket, place] = _habits(entries)
     return bought, habits
 
 
@@ -94,14 +100,19 @@ def store_counts(stores: Purchases, rows: np.ndarray, week: np.ndarray, vocab_si
     return counts.reshape(len(rows), vocab_size).astype(np.float32)
 
 
-def _group(customers: Purchases, rows: np.ndarray, week: np.ndarray, is_visible: np.ndarray) -> _Entries:
+def _group(
+    customers: Purchases, rows: np.ndarray, week: np.ndarray, is_visible: np.ndarray, asked: np.ndarray
+) -> _Entries:
     """Single purchases → one entry per basket and product, the trip (PAD) in front."""
-    owner, event_week, product, which = customers.before(rows)
+    owner, event_week, product, which, kind = customers.before(rows)
     vocab_size, age = is_visible.shape[1], week[owner] - event_week
+    is_trip = product == PAD
     trip, likeness = _likeness(owner, age, product, which, is_visible)
+    of_kind = likeness_of_kind(kind[is_trip], asked[owner[is_trip]]) * _decay(age[is_trip], KIND_HALF_LIFE)[:, None]
     key = owner * vocab_size + product
     order = np.argsort(key, kind="stable")  # within a product the weeks rise, as they are stored
-    key, age, alike = key[order], age[order], likeness[trip[order]]
+    key, age, trip = key[order], age[order], trip[order]
+    alike = likeness[trip]
     is_new = np.diff(key, prepend=-1) != 0
     starts = np.flatnonzero(is_new)
     ends = np.append(starts[1:], len(key))[: len(starts)]
@@ -119,6 +130,7 @@ def _group(customers: Purchases, rows: np.ndarray, week: np.ndarray, is_visible:
         last=age[ends - 1],
         most_alike=each(np.maximum, alike[:, :2]),
         alike=each(np.add, alike[:, 2:]),
+        of_kind=each(np.add, of_kind[trip]),
     )
 
 
@@ -143,31 +155,29 @@ def _likeness(
     return trip, np.stack([jaccard, lately, of_late, cosine], axis=1)
 
 
-def _habits(entries: _Entries, baskets: int) -> np.ndarray:
+def _habits(entries: _Entries) -> np.ndarray:
     """The table above, [E, F]."""
     is_trip = entries.product == PAD
-    trips, last_trip = np.zeros((baskets, len(HALF_LIVES))), np.zeros(baskets)
-    alike = np.zeros((baskets, 2))
-    for of_basket, of_entry in ((trips, entries.decayed), (last_trip, entries.last), (alike, entries.alike)):
-        of_basket[entries.basket[is_trip]] = of_entry[is_trip]
-    trips, last_trip, alike = trips[entries.basket], last_trip[entries.basket], alike[entries.basket]
+    trip = entries.take(np.flatnonzero(is_trip)[np.cumsum(is_trip) - 1])  # of each entry's basket
+    share = entries.decayed[:, 3:] / trip.decayed[:, 3:]
     has_gap = entries.weeks > 1
     gap = np.where(has_gap, (entries.first - entries.last) / np.maximum(entries.weeks - 1, 1), 1.0)
     due = np.where(has_gap, np.clip(np.log(entries.last / gap), -DUE_LIMIT, DUE_LIMIT), 0.0)
     columns = [
         *np.log1p(entries.decayed).T,
-        *np.log((entries.decayed[:, :3] + SHARE_FLOOR) / (trips[:, :3] + SHARE_PRIOR)).T,
+        *np.log((entries.decayed[:, :3] + SHARE_FLOOR) / (trip.decayed[:, :3] + SHARE_PRIOR)).T,
         np.log(entries.last),
-        entries.last == last_trip,
+        entries.last == trip.last,
         np.log1p(entries.weeks),
         np.log(gap),
         due,
         has_gap,
         np.log(entries.first),
-        np.log1p(trips[:, 1]),
-        np.log1p(trips[:, 3]),
+        np.log1p(trip.decayed[:, 1]),
+        np.log1p(trip.decayed[:, 3]),
         *entries.most_alike.T,
-        *np.log((entries.alike + ALIKE_FLOOR) / (alike + ALIKE_PRIOR)).T,
+        *np.log((entries.alike + ALIKE_FLOOR) / (trip.alike + ALIKE_PRIOR)).T,
+        *np.log((entries.of_kind + KIND_PRIOR * share) / (trip.of_kind + KIND_PRIOR) / share).T,
     ]
     return np.stack(columns, axis=1)
 

@@ -30,6 +30,7 @@ from retailsim.manifest import Manifest
 from retailsim.reading import load_calendar
 from retailsim.storage import connect
 from retailsim.training.replays import REPLAY_LIMIT, is_replay, replay_report, replays_by_week
+from retailsim.training.trip_kinds import label_codes
 from retailsim.weeks import SPLITS, Calendar
 
 INPUTS = (TRANSACTIONS, CALENDAR, CUSTOMER_EMBEDDINGS, STORE_FEATURES, VOCABULARY)
@@ -122,15 +123,11 @@ def _baskets(transactions: ir.Table, vocabulary: ir.Table) -> ir.Table:
     )
     mark = rows.row.cast("string") + ":" + rows.quantity.cast("string") + ":" + rows.spend.cast("string").fill_null("?")
     shared = ("customer_id", "store_id", "week", "date", "hour")
-    codes = {
-        label: ibis.cases(*[(rows[label].min() == name, code) for code, name in enumerate(names)], else_=UNKNOWN)
-        for label, names in TRIP_LABELS.items()
-    }
     return (
         rows.group_by("basket_id")
         .agg(
             **{name: rows[name].min() for name in shared},
-            **codes,
+            **label_codes(rows),
             n_products=rows.row.count(),
             items=item.collect(),
             marks=mark.collect(),

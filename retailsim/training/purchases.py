@@ -2,7 +2,12 @@
 
 Row r of T1 (T5) is a customer (store) in one week, in the order of customer (store) and week. Purchases stand in the
 order of these rows, so the history of row r is a run of purchases that ends where row r's own begin: the weeks ≤ W − 1
-by construction (SPEC C19). The product row PAD stands for the trip itself: how many baskets there were.
+by construction (SPEC C19). The product row PAD stands for the trip itself.
+
+| of | columns |
+|---|---|
+| customers | week, product row, which of the week's baskets (from 0), kind of trip (0 where the row is a product) |
+| stores | week, product row, baskets of the week |
 
 Legend: R rows of T1 or T5, row 0 unknown · N purchases · V vocabulary.
 """
@@ -22,8 +27,10 @@ from retailsim.artifacts import (
     STORE_HISTORIES,
     STORE_PURCHASES,
 )
+from retailsim.labels import TRIP_LABELS
 from retailsim.manifest import refuse_changed
 from retailsim.storage import Array
+from retailsim.training.trip_kinds import kind_of_trip
 from retailsim.vocab import PAD, SPECIAL_TOKENS
 from retailsim.weeks import Calendar
 
@@ -34,22 +41,18 @@ CHAIN_PRIOR = 1.0  # baskets spread over the vocabulary: a product that was neve
 
 @dataclass(frozen=True)
 class Purchases:
-    """Purchases of all customers or stores, and where each row's history lies among them.
-
-    The third number of a purchase says of a customer which of the week's baskets it was, from 0, and of a store in how many it was.
-    """
+    """Purchases of all customers or stores, and where each row's history lies among them."""
 
     histories: np.ndarray  # int64 [R, 2]: first purchase of row r's history, and the one behind its last
-    purchases: np.ndarray  # int32 [N, 3]: week, product row (PAD: the trip itself), which basket or how many
+    purchases: np.ndarray  # int32 [N, columns of the table above]
 
-    def before(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """The histories of `rows` [n], end to end: owner (0 … n − 1), week, product row, baskets or which, each int64 [k]."""
+    def before(self, rows: np.ndarray) -> tuple[np.ndarray, ...]:
+        """The histories of `rows` [n], end to end: owner (0 … n − 1), then the columns of the table above, each int64 [k]."""
         begin, end = self.histories[rows].T
         lengths = end - begin
         owner = np.repeat(np.arange(len(rows)), lengths)
         first = np.repeat(begin - (np.cumsum(lengths) - lengths), lengths)
-        week, product, third = self.purchases[np.arange(len(owner)) + first].T.astype(np.int64)
-        return owner, week, product, third
+        return owner, *self.purchases[np.arange(len(owner)) + first].T.astype(np.int64)
 
 
 @dataclass(frozen=True)
@@ -61,9 +64,11 @@ class PurchaseHistories:
     vocab_size: int
 
 
-NOTHING = Purchases(np.zeros((0, 2), np.int64), np.zeros((0, 3), np.int32))
+NO_ROWS = np.zeros((0, 2), np.int64)
 # Of baskets that no model is shown: a row looked up in it is an error.
-NO_HISTORIES = PurchaseHistories(NOTHING, NOTHING, 0)
+NO_HISTORIES = PurchaseHistories(
+    Purchases(NO_ROWS, np.zeros((0, 4), np.int32)), Purchases(NO_ROWS, np.zeros((0, 3), np.int32)), 0
+)
 
 
 def load_purchase_histories(root: Path, vocab_size: int) -> PurchaseHistories:
@@ -117,7 +122,7 @@ def build_purchases(
         last_weeks: how many weeks of history are kept; None: all.
         events_of: the purchases of lines that have a `row`, `_by_basket` or `_by_week`.
     """
-    of_row = transactions.select(key, "week", "product_id", "basket_id").join(
+    of_row = transactions.select(key, "week", "product_id", "basket_id", *TRIP_LABELS).join(
         rows.select(key, "week", "row"), [key, "week"]
     )
     events = events_of(of_row, products)
@@ -129,16 +134,17 @@ def build_purchases(
 
 
 def _by_basket(lines: ir.Table, products: ir.Table) -> np.ndarray:
-    """`row`, `week`, product row (PAD: the trip) and which of the row's baskets it was, in the order of row, product and basket."""
+    """`row` and the columns of customers, in the order of row, product and basket."""
     numbered = lines.mutate(which=ibis.dense_rank().over(group_by="row", order_by="basket_id"))
-    columns = ("row", "week", "product", "which")
-    bought = numbered.join(products, "product_id").select(*columns)
-    trips = numbered.mutate(product=ibis.literal(PAD, "int64")).select(*columns).distinct()
+    columns = ("row", "week", "product", "which", "kind")
+    bought = numbered.join(products, "product_id").mutate(kind=ibis.literal(0, "int64")).select(*columns)
+    trips = numbered.group_by(["row", "week", "which"]).agg(kind=kind_of_trip(numbered))
+    trips = trips.mutate(product=ibis.literal(PAD, "int64")).select(*columns)
     return _as_array(ibis.union(bought, trips).order_by(["row", "product", "which"]), columns)
 
 
 def _by_week(lines: ir.Table, products: ir.Table) -> np.ndarray:
-    """`row`, `week`, product row (PAD: any) and baskets, in the order of row and product."""
+    """`row` and the columns of stores, in the order of row and product."""
     return _counted(lines, products, ["row", "week"])
 
 

@@ -98,7 +98,9 @@ def test_the_strongest_are_kept(baskets, histories, monkeypatch):
 def test_the_model_reads_the_same_frequencies_off_a_batch_as_the_weights_were_fitted_on():
     histories, rows = make_histories(), np.arange(1, 30)
     week = np.arange(1, 30) % 12 + 1
-    bought, habits = customer_entries(histories.customers, rows, week, np.zeros((29, VOCAB_SIZE), bool))
+    bought, habits = customer_entries(
+        histories.customers, rows, week, np.zeros((29, VOCAB_SIZE), bool), np.full((29, 4), -1)
+    )
     seen = np.zeros((29, VOCAB_SIZE))
     often = frequency(torch.from_numpy(habits)).numpy() * (bought != PAD)
     np.put_along_axis(seen, bought, often, axis=1)

@@ -12,11 +12,19 @@ from tests.small_world import CUSTOMERS, VOCAB_SIZE, make_histories
 
 MILK, TEA, BREAD = 3, 4, 5
 BASKETS = {2: [{MILK}], 4: [{MILK}, {MILK, TEA}], 6: [{MILK}]}  # by week
+TOP_UP, FULL_SHOP = (1, 0, -1, 0), (0, 0, -1, 3)  # codes of the labels; nobody says how sensitive to prices
+TRIPS = {2: [TOP_UP], 4: [TOP_UP, FULL_SHOP], 6: [TOP_UP]}
+OPEN = np.full((2, 4), -1)  # trips of which nothing is known
 
 
 def events(week, baskets):
-    """(week, product, which basket) as they are stored: the trips in front of the products."""
-    return sorted((week, product, which) for which, basket in enumerate(baskets) for product in {PAD, *basket})
+    """(week, product, which basket, kind) as they are stored: the trips in front of the products."""
+    trips = [(week, PAD, which, kind_of(codes)) for which, codes in enumerate(TRIPS[week])]
+    return trips + sorted((week, product, which, 0) for which, basket in enumerate(baskets) for product in basket)
+
+
+def kind_of(codes):
+    return sum((code + 1) * 8**place for place, code in enumerate(codes))
 
 
 @pytest.fixture
@@ -39,7 +47,7 @@ def visible(*baskets):
 
 
 def test_habits_are_those_of_the_table(shopper):
-    bought, habits = customer_entries(shopper, np.array([1, 0]), np.array([9, 9]), visible({MILK, BREAD}, {MILK}))
+    bought, habits = customer_entries(shopper, np.array([1, 0]), np.array([9, 9]), visible({MILK, BREAD}, {MILK}), OPEN)
     assert bought.tolist() == [[PAD, MILK, TEA], [PAD, PAD, PAD]]
     assert habits.shape == (2, 3, HABITS) and (habits[1] == 0).all()
 
@@ -70,26 +78,46 @@ def test_habits_are_those_of_the_table(shopper):
 
 def test_a_product_knows_how_alike_the_baskets_were_that_held_it(shopper):
     """Milk and bread are shown: milk alone has Jaccard 1/2 and cosine 1/√2, milk with tea 1/3 and 1/2."""
-    _, habits = customer_entries(shopper, np.array([1]), np.array([9]), visible({MILK, BREAD}))
+    _, habits = customer_entries(shopper, np.array([1]), np.array([9]), visible({MILK, BREAD}), OPEN[:1])
     alone, with_tea = 1 / np.sqrt(2), 1 / 2
     milk = [
         *(1 / 2, alone * 2 ** (-3 / 104)),
         *(alone * (2 ** (-7 / 26) + 2 ** (-5 / 26) + 2 ** (-3 / 26)) + with_tea * 2 ** (-5 / 26), 3 * alone + with_tea),
     ]
     tea = [1 / 3, with_tea * 2 ** (-5 / 104), with_tea * 2 ** (-5 / 26), with_tea]
-    for found, (jaccard, cosine, lately, ever) in zip(habits[0, :, 16:], (milk, milk, tea), strict=True):
+    for found, (jaccard, cosine, lately, ever) in zip(habits[0, :, 16:20], (milk, milk, tea), strict=True):
         shares = np.log((lately + 0.1) / (milk[2] + 1)), np.log((ever + 0.1) / (milk[3] + 1))
         assert np.allclose(found, [jaccard, cosine, *shares], atol=1e-6)
 
 
 def test_a_basket_that_shows_nothing_is_like_none(shopper):
-    _, habits = customer_entries(shopper, np.array([1]), np.array([9]), visible(set()))
-    assert np.allclose(habits[0, :, 16:], [0, 0, np.log(0.1), np.log(0.1)], atol=1e-6)
+    _, habits = customer_entries(shopper, np.array([1]), np.array([9]), visible(set()), OPEN[:1])
+    assert np.allclose(habits[0, :, 16:20], [0, 0, np.log(0.1), np.log(0.1)], atol=1e-6)
+
+
+def test_a_product_knows_on_which_kind_of_trip_it_was_bought(shopper):
+    """Of the trips of weeks 2, 4, 4 and 6 one was a full shop, the one with tea, and none says a price sensitivity."""
+    day = 2 ** (-np.array([7, 5, 5, 3]) / 104)
+    share = day[2] / day.sum()
+    lift = np.log((day[2] + 5 * share) / (day[2] + 5) / share)
+    unlike = np.log(5 * share / (day[[0, 1, 3]].sum() + 5) / share)
+    # asked for: type, focus, price sensitivity, size → the lifts of tea; milk lay in every basket and has none
+    for asked, tea in {
+        FULL_SHOP: [lift, 0, 0, lift, lift],
+        TOP_UP: [unlike, 0, 0, unlike, unlike],
+        (0, 0, 1, 3): [lift, 0, 0, lift, 0],  # no trip shares all four
+        (2, 0, -1, 3): [0, 0, 0, lift, 0],  # nor all three
+        (0, -1, -1, -1): [lift, 0, 0, 0, lift],
+        (-1, -1, -1, -1): [0, 0, 0, 0, 0],
+    }.items():
+        bought, habits = customer_entries(shopper, np.array([1]), np.array([9]), visible(set()), np.array([asked]))
+        assert bought.tolist() == [[PAD, MILK, TEA]]
+        assert np.allclose(habits[0, :, 20:], [[0] * 5, [0] * 5, tea], atol=1e-6), asked
 
 
 def test_the_strongest_entries_are_kept_and_the_trip(shopper, monkeypatch):
     monkeypatch.setattr(histories, "MAX_ENTRIES", 2)
-    bought, _ = customer_entries(shopper, np.array([1]), np.array([9]), visible(set()))
+    bought, _ = customer_entries(shopper, np.array([1]), np.array([9]), visible(set()), OPEN[:1])
     assert bought.tolist() == [[PAD, MILK]]
 
 
@@ -105,10 +133,11 @@ def test_a_basket_alone_is_its_row_among_many():
     rows, week = np.arange(CUSTOMERS) % 8, np.arange(CUSTOMERS) % 12 + 1
     shown = np.random.default_rng(0).random((CUSTOMERS, VOCAB_SIZE)) < 0.1
     shown[:, : len(SPECIAL_TOKENS)] = False
-    bought, habits = customer_entries(customers, rows, week, shown)
+    trip = np.random.default_rng(1).integers(-1, 4, (CUSTOMERS, 4))
+    bought, habits = customer_entries(customers, rows, week, shown, trip)
     counts = store_counts(stores, rows, week, VOCAB_SIZE)
     for i in range(CUSTOMERS):
-        one, alone = customer_entries(customers, rows[i : i + 1], week[i : i + 1], shown[i : i + 1])
+        one, alone = customer_entries(customers, rows[i : i + 1], week[i : i + 1], shown[i : i + 1], trip[i : i + 1])
         width = one.shape[1]
         assert np.array_equal(bought[i, :width], one[0]) and (bought[i, width:] == PAD).all()
         assert np.array_equal(habits[i, :width], alone[0]) and (habits[i, width:] == 0).all()

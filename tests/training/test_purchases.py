@@ -14,6 +14,7 @@ from retailsim.training.purchases import CHAIN_HALF_LIFE, Purchases, _histories,
 from retailsim.vocab import PAD
 from tests.small_shop import CALENDAR_OF_FOUR, ROW, basket, tables
 
+TOP_UP, FULL_SHOP = 2 + 6 * 8 + 8**3, 1 + 6 * 8 + 8**3  # of an unknown price sensitivity and focus Other, small
 MILK, TEA, RICE = (ROW[name] for name in ("P00", "P01", "P02"))
 
 
@@ -22,7 +23,7 @@ def receipts():
     one = (1, "1.00")
     return [
         basket("B1", 1, {"P00": one, "P01": one}),
-        basket("B2", 2, {"P00": one}, weekday=1),
+        basket("B2", 2, {"P00": one}, weekday=1, mission_type="Full Shop"),
         basket("B3", 2, {"P00": one, "P02": one, "LATE": one}, weekday=5),
         basket("B4", 2, {"P01": one}, customer=None),
         basket("B5", 3, {"P01": one}, customer="C2"),
@@ -38,14 +39,15 @@ def purchases(baskets):
 
 
 def found(of, row):
-    """The purchases before `row` as (week, product, baskets or which)."""
+    """The purchases before `row` as (week, product, baskets) or (week, product, which, kind)."""
     return list(zip(*(column.tolist() for column in of.before(np.array([row]))[1:]), strict=True))
 
 
 def test_a_history_is_what_was_bought_in_earlier_weeks():  # C19
     customers, stores, _ = purchases(receipts())
-    week_1 = [(1, PAD, 0), (1, MILK, 0), (1, TEA, 0)]
-    week_2 = [(2, PAD, 0), (2, PAD, 1), (2, MILK, 0), (2, MILK, 1), (2, RICE, 1)]  # two baskets
+    week_1 = [(1, PAD, 0, TOP_UP), (1, MILK, 0, 0), (1, TEA, 0, 0)]
+    week_2 = [(2, PAD, 0, FULL_SHOP), (2, PAD, 1, TOP_UP)]  # two baskets
+    week_2 += [(2, MILK, 0, 0), (2, MILK, 1, 0), (2, RICE, 1, 0)]
     assert found(customers, 0) == found(customers, 1) == []  # unknown customer; first week of C1
     assert found(customers, 2) == week_1  # C1 in week 2
     assert found(customers, 3) == week_1 + week_2  # C1 in week 4
@@ -53,7 +55,7 @@ def test_a_history_is_what_was_bought_in_earlier_weeks():  # C19
     at_store = [(1, PAD, 1), (1, MILK, 1), (1, TEA, 1)]
     at_store += [(2, PAD, 3), (2, MILK, 2), (2, TEA, 1), (2, RICE, 1)]
     assert found(stores, 3) == at_store and found(stores, 1) == []
-    owner, week, _, _ = customers.before(np.array([3, 0, 2]))
+    owner, week, *_ = customers.before(np.array([3, 0, 2]))
     assert owner.tolist() == [0] * 8 + [2] * 3 and week.tolist() == [1, 1, 1, 2, 2, 2, 2, 2, 1, 1, 1]
 
 
