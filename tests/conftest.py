@@ -12,7 +12,7 @@ import torch
 
 from tests import recipe
 
-torch.set_num_threads(1)  # tiny tensors: a second thread waits more than it computes
+torch.set_num_threads(1)  # tiny tensors: a second thread waits more than it computes, and rounds otherwise
 LONGEST = ("test_recipe", "test_mapped_road", "test_planted_truths", "test_damage", "test_resume", "test_audit")
 
 
@@ -25,6 +25,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_unconfigure() -> None:
     """Close the engine on which small tables were executed: left open, DuckDB complains behind pytest's summary line."""
     ibis.options.default_backend = None
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    """Whatever number of threads the test before has left."""
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
