@@ -22,11 +22,12 @@ from benchmarks.measure import report
 from benchmarks.workload import workload
 from retailsim.config import PRESETS, Config
 from retailsim.model.lookup import Tables
-from retailsim.training.dataset import Masking, Samples
+from retailsim.training.dataset import Masking
 from retailsim.training.fabric import make_fabric
 from retailsim.training.gradient import backward
 from retailsim.training.graphs import SIGHTS
 from retailsim.training.run import Run, Training, prepare
+from retailsim.training.samples import Samples
 from retailsim.training.schedule import Phase, phase_at
 from retailsim.training.steps import Step, batch_rows, make_step
 from retailsim.vocab import SPECIAL_TOKENS, Vocabulary

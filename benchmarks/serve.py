@@ -24,7 +24,7 @@ from benchmarks.measure import report
 from retailsim.artifacts import STORE_FEATURES
 from retailsim.reading import load_calendar, load_vocabulary
 from retailsim.storage import connect
-from retailsim.training.dataset import load_baskets
+from retailsim.training.samples import load_baskets
 
 BATCH = 64  # requests at once to /predict/batch
 STARTS_WITHIN = 300.0  # seconds

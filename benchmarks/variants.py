@@ -109,5 +109,6 @@ def padded(batch: Batch) -> Batch:
         batch,
         ids=functional.pad(batch.ids, (0, more)),
         paid=functional.pad(batch.paid, (0, more), value=torch.nan),
+        quantity=functional.pad(batch.quantity, (0, more), value=torch.nan),
         places=basket * MAX_PLACES + batch.places % width,
     )

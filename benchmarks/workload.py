@@ -10,7 +10,7 @@ from retailsim import layout
 from retailsim.model.lookup import Tables
 from retailsim.reading import load_vocabulary
 from retailsim.training.companion_weights import COMPANIONS, FOLDS
-from retailsim.training.dataset import Samples, load_samples
+from retailsim.training.samples import Samples, load_samples
 from retailsim.training.tables import load_tables
 from tests.small_world import SPECIALS, make_samples, make_tables
 

@@ -328,6 +328,7 @@ def _samples(split: str) -> Table:
                 "rows of the vocabulary, in the order of md5(basket id:product id), the first 50",
             ),
             "prices": ("array<float32>", "£ per item paid, beside `products`; null: no usable price"),
+            "quantities": ("array<float32>", "items bought, beside `products`; null: not above 0"),
         },
     )
 

@@ -12,8 +12,8 @@ from retailsim.model.basket_model import BasketModel
 from retailsim.model.lookup import Tables
 from retailsim.tensor_preparation.t3_time import day_table, hour_table, recency_table
 from retailsim.tensor_preparation.t6_trip import trip_tables
-from retailsim.training.dataset import Samples
 from retailsim.training.purchases import PurchaseHistories, Purchases
+from retailsim.training.samples import Samples
 from retailsim.training.trip_kinds import SHIFTS
 from retailsim.vocab import PAD, SPECIAL_TOKENS
 from retailsim.weeks import Calendar
@@ -76,11 +76,13 @@ def make_histories(seed: int = 0) -> PurchaseHistories:
 
 
 def make_samples(lengths: np.ndarray, seed: int = 0) -> Samples:
-    """Baskets of these lengths: distinct products in random order, a tenth of the prices and trip labels unknown."""
+    """Baskets of these lengths: distinct products in random order, a tenth of prices, quantities and trip labels unknown."""
     rng, n = np.random.default_rng(seed), len(lengths)
     products = [SPECIALS + rng.permutation(ROWS - SPECIALS)[:length] for length in lengths]
     prices = np.exp(rng.standard_normal(lengths.sum())).astype(np.float32)
     prices[rng.random(len(prices)) < 0.1] = np.nan
+    quantities = rng.integers(1, 4, len(prices)).astype(np.float32)
+    quantities[rng.random(len(prices)) < 0.1] = np.nan
     trip = np.stack([rng.integers(0, len(names), n) for names in TRIP_LABELS.values()], axis=1)
     trip[rng.random(trip.shape) < 0.1] = -1
     week = rng.integers(1, CALENDAR.last_week + 1, n)
@@ -94,9 +96,8 @@ def make_samples(lengths: np.ndarray, seed: int = 0) -> Samples:
         "recency": rng.integers(-1, 9, n),
         "n_products": np.asarray(lengths),
     }
-    return Samples(
-        columns, trip, np.concatenate([[0], np.cumsum(lengths)]), np.concatenate(products), prices, make_histories()
-    )
+    starts = np.concatenate([[0], np.cumsum(lengths)])
+    return Samples(columns, trip, starts, np.concatenate(products), prices, quantities, make_histories())
 
 
 def make_model(tables: Tables, seed: int = 0) -> BasketModel:

@@ -33,9 +33,9 @@ from retailsim.errors import UserError
 from retailsim.predict.lookup import People, Places
 from retailsim.reading import load_calendar, load_vocabulary
 from retailsim.training.audit_receipts import receipt_rules
-from retailsim.training.dataset import load_baskets
 from retailsim.training.protocol import load_protocol
 from retailsim.training.purchases import load_purchase_histories
+from retailsim.training.samples import load_baskets
 from retailsim.training.tables import FILES, load_tables
 from tests import recipe
 

@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 import torch
 
+from retailsim.labels import TRIP_LABELS
 from retailsim.model.batch import Batch
 from retailsim.model.history import visible_ids
 from retailsim.model.lookup import Lookup
-from retailsim.training.dataset import Masking, Samples, load_samples, make_batch
+from retailsim.training.dataset import Masking, make_batch
 from retailsim.training.histories import customer_entries
+from retailsim.training.samples import Samples, load_samples
 from retailsim.vocab import MASK, PAD
 from tests.small_shop import MILK_TEA, PRODUCTS, ROW, basket, written
 from tests.small_world import ROWS, SPECIALS, VOCAB_SIZE, make_model, make_samples, make_tables
@@ -55,21 +57,22 @@ def true_ids(batch: Batch) -> torch.Tensor:
 
 
 def with_other_hidden(samples: Samples, batch: Batch, what: str) -> Samples:
-    """`samples` with the hidden products of `batch` sold at other prices, or being other products at other prices.
+    """`samples` with the hidden products of `batch` sold at other prices in other quantities, or being other products, too.
 
     A place of training that shows the hidden product itself (10 % are kept) keeps it: C20 speaks of masked places.
     """
     rng = np.random.default_rng(0)
-    products, prices = samples.products.copy(), samples.prices.copy()
+    products, prices, quantities = samples.products.copy(), samples.prices.copy(), samples.quantities.copy()
     shown = batch.ids.flatten()[batch.places]
     for place, target, stands in zip(batch.places.tolist(), batch.targets.tolist(), shown.tolist(), strict=True):
         row = int(batch.sample[place // batch.ids.shape[1]])
         items = np.arange(samples.starts[row], samples.starts[row + 1])
         (item,) = items[samples.products[items] == target]
         prices[item] = rng.choice([0.01, 3.33, 250.0, np.nan])
+        quantities[item] = rng.choice([1, 7, 100, np.nan])
         if what == "product" and stands != target:
             products[item] = rng.choice(np.setdiff1d(np.arange(SPECIALS, ROWS), [*products[items], stands]))
-    return replace(samples, products=products, prices=prices)
+    return replace(samples, products=products, prices=prices, quantities=quantities)
 
 
 def hidden_moves(model, samples: Samples, masking: Masking, what: str, make: Make = make_batch) -> set[str]:
@@ -95,6 +98,9 @@ def test_what_is_visible_does_move(model, samples):
     other = torch.where(is_visible, SPECIALS + (batch.ids - SPECIALS + 1) % (ROWS - SPECIALS), batch.ids)
     assert moved(model, batch, replace(batch, ids=other)) >= {"t2", "t4", "logits"}
     assert moved(model, batch, replace(batch, paid=batch.paid * 1.5)) >= {"t4", "logits", "mission_type"}
+    assert moved(model, batch, replace(batch, quantity=batch.quantity + 1)) == set(TRIP_LABELS)  # no trip is known
+    known = make_batch(samples, np.arange(96), replace(EVALUATION, hide_trip_prob=0.0))
+    assert moved(model, known, replace(known, quantity=known.quantity + 1)) == {"logits", *TRIP_LABELS}
 
 
 def leave_paid_price(samples: Samples, rows: np.ndarray, masking: Masking) -> Batch:
@@ -106,6 +112,13 @@ def leave_paid_price(samples: Samples, rows: np.ndarray, masking: Masking) -> Ba
         items = slice(samples.starts[row], samples.starts[row + 1])
         paid[place] = float(samples.prices[items][samples.products[items] == target][0])
     return replace(batch, paid=paid.view_as(batch.paid))
+
+
+def count_hidden_items(samples: Samples, rows: np.ndarray, masking: Masking) -> Batch:
+    """Broken: what is hidden counts in what was spent: one visible product has the items of the whole basket."""
+    batch = make_batch(samples, rows, masking)
+    items = [np.nansum(samples.quantities[samples.starts[row] : samples.starts[row + 1]]) for row in rows]
+    return replace(batch, quantity=torch.tensor(items)[:, None].expand_as(batch.quantity))
 
 
 def look_up_before_masking(samples: Samples, rows: np.ndarray, masking: Masking) -> Batch:
@@ -156,6 +169,10 @@ def test_a_price_left_at_a_hidden_place_is_caught(model, samples):  # C20
 @pytest.mark.parametrize("broken", [look_up_before_masking, stand_in_product_order])
 def test_a_batch_that_shows_the_hidden_product_is_caught(model, samples, masking, broken):  # C20
     assert hidden_moves(model, samples, masking, "product", broken) >= {"t2", "logits"}
+
+
+def test_the_number_of_items_of_the_whole_basket_is_caught(model, samples):  # C20
+    assert hidden_moves(model, samples, TRAINING, "price", count_hidden_items) >= {"logits", "basket_size"}
 
 
 @pytest.mark.parametrize("masking", [EVALUATION, TRAINING], ids=["evaluation", "training"])

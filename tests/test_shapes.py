@@ -23,6 +23,7 @@ def batch(**changes: torch.Tensor) -> Batch:
             "hide_trip": torch.zeros(2, dtype=torch.bool),
             "ids": torch.ones(2, 3, dtype=torch.int64),
             "paid": torch.ones(2, 3),
+            "quantity": torch.ones(2, 3),
             "places": torch.tensor([2]),
             "within": torch.tensor([0]),
             "slots": torch.tensor([[0], [1]]),

@@ -1,8 +1,9 @@
-"""What the visible products alone say about a trip label: multinomial logistic regression (SPEC C32).
+"""What the visible basket alone says about a trip label: multinomial logistic regression (SPEC C32).
 
-The rival of the auxiliary heads. Its columns are the visible products, 0/1, and how many there are, one column a number.
+The rival of the auxiliary heads. Its columns are the visible products, 0/1, each one's share of what was spent, how many there
+are, one column a number, and the logarithms of items a product and of £ an item.
 
-Legend: B baskets · V vocabulary · K classes.
+Legend: B baskets · V vocabulary · F columns · K classes.
 """
 
 import numpy as np
@@ -17,20 +18,33 @@ PENALTY = 1.0  # λ of ½ λ |w|² beside the summed log-likelihood
 ITERATIONS = 60
 
 
-def columns_of(visible: csr_array) -> csr_array:
-    """Visible products and the one-hot number of them, sparse [B, V + 21]."""
-    n = np.minimum(np.diff(visible.indptr), MOST_VISIBLE)
+def columns_of(items: csr_array, spent: csr_array) -> csr_array:
+    """What the regression sees, sparse [B, F] with F = 2 V + 23.
+
+    Args:
+        items: of each visible product, [B, V]; above 0 where it is visible.
+        spent: £ on each, with the entries of `items`.
+    """
+    n = np.minimum(np.diff(items.indptr), MOST_VISIBLE)
     number = csr_array((np.ones(len(n)), (np.arange(len(n)), n)), shape=(len(n), MOST_VISIBLE + 1))
-    return csr_array(hstack([visible, number], format="csr"))
+    visible, share, all_items, total = items.copy(), spent.copy(), items.sum(axis=1), spent.sum(axis=1)
+    visible.data = np.ones_like(visible.data)
+    share.data = share.data / np.repeat(total, np.diff(spent.indptr))
+    # Ratios, since the sums themselves go with the number of products: the fit would need several times the iterations.
+    ratios = np.ones((len(n), 2))
+    shown = n > 0
+    ratios[shown, 0] = all_items[shown] / np.diff(items.indptr)[shown]
+    ratios[shown, 1] = total[shown] / all_items[shown]
+    return csr_array(hstack([visible, number, share, csr_array(np.log(ratios))], format="csr"))
 
 
 def guess_label(fit: csr_array, labels: np.ndarray, asked: csr_array) -> np.ndarray:
     """The likeliest class of each asked basket, int64 [n].
 
     Args:
-        fit: visible products of the baskets that it is fitted on, 0/1 [B, V].
+        fit: `columns_of` the baskets that it is fitted on, [B, F].
         labels: their codes, int [B]; baskets with −1 (unknown) are left out.
-        asked: visible products of other baskets, 0/1 [n, V].
+        asked: `columns_of` other baskets, [n, F].
 
     Raises:
         ValueError: no basket has a known label.
@@ -39,7 +53,7 @@ def guess_label(fit: csr_array, labels: np.ndarray, asked: csr_array) -> np.ndar
     if not is_known.any():
         raise ValueError("no basket has a known label: there is nothing to fit")
     classes, code = np.unique(labels[is_known], return_inverse=True)
-    x = columns_of(fit[np.flatnonzero(is_known)])
+    x = fit[np.flatnonzero(is_known)]
     truth = np.zeros((len(code), len(classes)))
     truth[np.arange(len(code)), code] = 1
 
@@ -52,4 +66,4 @@ def guess_label(fit: csr_array, labels: np.ndarray, asked: csr_array) -> np.ndar
 
     start = np.zeros(x.shape[1] * len(classes))
     weights = minimize(cost, start, jac=True, method="L-BFGS-B", options={"maxiter": ITERATIONS}).x
-    return classes[(columns_of(asked) @ weights.reshape(-1, len(classes))).argmax(axis=1)]
+    return classes[(asked @ weights.reshape(-1, len(classes))).argmax(axis=1)]

@@ -67,7 +67,7 @@ class BasketModel(nn.Module):
         if self.evidence is None:
             return logits, trips
         known = batch.trip.masked_fill(batch.hide_trip[:, None], UNKNOWN)
-        offset, said = self.evidence(visible_ids(batch, self.vocab_size), known, products)
+        offset, said = self.evidence(visible_ids(batch, self.vocab_size), batch.quantity, batch.paid, known, products)
         basket = torch.div(batch.places, batch.ids.shape[1], rounding_mode="floor")
         return logits + offset[basket], {label: trips[label] + said[label] for label in trips}
 

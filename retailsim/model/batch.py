@@ -28,6 +28,7 @@ class Batch:  # not frozen: Lightning Fabric rebuilds what passes through a wrap
     hide_trip: Bool[Tensor, " B"]  # whether T6 is hidden
     ids: Int[Tensor, "B S"]  # vocabulary rows: MASK at hidden places, PAD at the end
     paid: Float[Tensor, "B S"]  # £ per item paid; NaN where unknown, hidden or padding
+    quantity: Float[Tensor, "B S"]  # items bought; NaN where unknown, hidden or padding
     places: Int[Tensor, " M"]  # flat index b·S + s of the hidden places
     within: Int[Tensor, " M"]  # which of its basket's hidden places each is, from 0
     slots: Int[Tensor, "B P"]  # index into `places` of the p-th hidden place of each basket; M where there is none

@@ -53,6 +53,14 @@ OF_HISTORIES = (
     Port("store_counts", ("B", "V"), "float32", f"decayed baskets of the store with each product; column {PAD}: all its baskets"),
     Port("chain", ("B", "V"), "float32", "share of all stores' recent baskets with each product, 0-1"),
 )  # fmt: skip
+OF_EVIDENCE = (
+    Port(
+        "quantity",
+        ("B", "S"),
+        "float32",
+        "items of each product of the basket; NaN where it is not known, asked for or padding",
+    ),
+)
 OUTPUTS = ("product_logits", *TRIP_LABELS)
 
 
@@ -74,7 +82,8 @@ class NextProduct(nn.Module):
     @property
     def inputs(self) -> tuple[Port, ...]:
         """What `forward` takes, in its order."""
-        return (*OF_ALL, *(OF_HISTORIES if self.model.history is not None else ()))
+        of_evidence = OF_EVIDENCE if self.model.evidence is not None else ()
+        return (*OF_ALL, *(OF_HISTORIES if self.model.history is not None else ()), *of_evidence)
 
     @property
     def outputs(self) -> tuple[Port, ...]:
@@ -103,12 +112,13 @@ class NextProduct(nn.Module):
         habits: Tensor | None = None,
         store_counts: Tensor | None = None,
         chain: Tensor | None = None,
+        quantity: Tensor | None = None,
     ) -> tuple[Tensor, ...]:
         """`OUTPUTS`: float32 [B, V] and, per label, [B, classes]; shapes of the inputs as in `inputs`."""
         model = self.model
         baskets, within = (torch.arange(size, device=ids.device) for size in ids.shape)
         places = baskets * ids.shape[1] + (within * (ids == MASK)).sum(1)
-        batch = _batch(baskets, places, trip, trip_is_open, ids, paid, bought, habits, store_counts)
+        batch = _batch(baskets, places, trip, trip_is_open, ids, paid, bought, habits, store_counts, quantity)
         tensors = model.lookup.assemble(batch, Gathered(t1, t3, t5, price, last_price))
         hidden, context = model.world.states(tensors, ids == PAD, places)
         logits, of_trip = model.read(batch, hidden, context, chain)
@@ -125,6 +135,8 @@ def shown_to(model: BasketModel, batch: Batch) -> dict[str, Tensor]:
     if model.history is not None:
         of_past = {"bought": batch.bought, "habits": batch.habits, "store_counts": batch.store_counts}
         inputs |= of_past | {"chain": model.history.chain(batch.week)}
+    if model.evidence is not None:
+        inputs["quantity"] = batch.quantity
     return inputs
 
 
@@ -138,12 +150,13 @@ def _batch(
     bought: Tensor | None,
     habits: Tensor | None,
     store_counts: Tensor | None,
+    quantity: Tensor | None,
 ) -> Batch:
     """A batch in which nothing is looked up by row, and no label is known."""
     none = torch.zeros_like(baskets)
     return Batch(
         sample=none, customer=none, store=none, week=none, day=none, hour=none, recency=none, trip=trip,
-        hide_trip=trip_is_open, ids=ids, paid=paid, places=places, within=none, slots=baskets[:, None], targets=none,
+        hide_trip=trip_is_open, ids=ids, paid=paid, quantity=paid if quantity is None else quantity, places=places, within=none, slots=baskets[:, None], targets=none,
         bought=ids[:, :1] if bought is None else bought,
         habits=paid[:, :1, None].expand(-1, -1, HABITS) if habits is None else habits,
         store_counts=paid[:, :1] if store_counts is None else store_counts,

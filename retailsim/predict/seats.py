@@ -4,6 +4,7 @@ The samples go through `training.dataset.make_batch`, the same seam as those of 
 sees a request as it sees any basket whose first product is hidden.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,8 +15,8 @@ from retailsim.labels import TRIP_LABELS, UNKNOWN
 from retailsim.layout import MAX_PLACES
 from retailsim.predict.lookup import Found
 from retailsim.predict.request import Request
-from retailsim.training.dataset import Samples
 from retailsim.training.purchases import PurchaseHistories
+from retailsim.training.samples import Samples
 from retailsim.vocab import EOS, Vocabulary
 from retailsim.weeks import Calendar
 
@@ -48,6 +49,7 @@ class Basket:
 
     rows: np.ndarray  # int64 [n], rising
     prices: np.ndarray  # float32 [n], £ per item; NaN where none is known
+    quantities: np.ndarray  # float32 [n], items of each
     notes: tuple[str, ...]
 
 
@@ -64,7 +66,7 @@ def week_of(request: Request, calendar: Calendar) -> int:
 
 
 def basket_of(request: Request, week: int, vocabulary: Vocabulary, last_price: np.ndarray) -> Basket:
-    """The visible products; a price that is not given is the last one known before `week`.
+    """The visible products, one named twice being two items; a price that is not given is the last one known before `week`.
 
     Args:
         request: whose basket it is.
@@ -72,7 +74,8 @@ def basket_of(request: Request, week: int, vocabulary: Vocabulary, last_price: n
         vocabulary: a product that it lacks is a UserError.
         last_price: £ per item float32 [products, weeks], column W − 1 before week W; NaN where none is known.
     """
-    products = sorted(set(request.basket))
+    count = Counter(request.basket)
+    products = sorted(count)
     if len(products) > MOST_PRODUCTS:
         raise UserError(
             f"the basket holds {len(products)} products: the model sees {MOST_PRODUCTS} at most, so leave some out"
@@ -89,7 +92,8 @@ def basket_of(request: Request, week: int, vocabulary: Vocabulary, last_price: n
     if n_nowhere:
         notes.append(f"{n_nowhere} of {len(products)} products in the basket have no price before week {week}")
     order = np.argsort(rows)
-    return Basket(rows[order], prices[order], tuple(notes))
+    quantities = np.array([count[product] for product in products], dtype=np.float32)
+    return Basket(rows[order], prices[order], quantities[order], tuple(notes))
 
 
 def as_samples(seats: Sequence[Seat], calendar: Calendar, histories: PurchaseHistories) -> Samples:
@@ -126,5 +130,6 @@ def as_samples(seats: Sequence[Seat], calendar: Calendar, histories: PurchaseHis
         starts=np.concatenate([[0], np.cumsum(lengths)]),
         products=np.concatenate([part for seat in seats for part in (hidden, seat.basket.rows)]),
         prices=np.concatenate([part for seat in seats for part in (nowhere, seat.basket.prices)]),
+        quantities=np.concatenate([part for seat in seats for part in (nowhere, seat.basket.quantities)]),
         histories=histories,
     )

@@ -51,7 +51,9 @@ class Ask(BaseModel):
     customer: Code | None = Field(
         None, description="customer code; left out: anonymous, or new where a segment is given"
     )
-    basket: list[Code] = Field([], max_length=200, description="products that lie in the basket already")
+    basket: list[Code] = Field(
+        [], max_length=200, description="products that lie in the basket already; one named twice is two items"
+    )
     prices: dict[Code, float] = Field({}, max_length=200, description="£ per item of products in the basket")
     trip: dict[Code, Code] = Field({}, max_length=8, description="label of the trip → class, where it is known")
     price_segment: Code | None = Field(None, description="of a new customer")

@@ -20,8 +20,8 @@ from retailsim.model.basket_model import BasketModel
 from retailsim.model.batch import Batch
 from retailsim.model.lookup import Lookup, Tables
 from retailsim.model.world_model import SixTensors
-from retailsim.training.dataset import Samples
 from retailsim.training.protocol import Protocol
+from retailsim.training.samples import Samples
 from retailsim.training.scoring import OnBatch, score
 from retailsim.vocab import EOS
 

@@ -14,11 +14,11 @@ from retailsim.model.basket_model import BasketModel
 from retailsim.storage import atomic
 from retailsim.training import checkpoint as checkpoints
 from retailsim.training.ablation import TENSORS, ranks_with, without_config, without_samples, without_tables
-from retailsim.training.dataset import load_samples
 from retailsim.training.fabric import make_fabric
 from retailsim.training.loop import fit
 from retailsim.training.protocol import Protocol
 from retailsim.training.run import Run
+from retailsim.training.samples import load_samples
 from retailsim.training.tables import load_tables
 from retailsim.vocab import Vocabulary
 

@@ -26,7 +26,7 @@ from retailsim.training.audit_model import label_rule, random_model, target_rule
 from retailsim.training.audit_rebuild import Shop, mappings, rebuild, take_receipts, with_another_future, write_raw
 from retailsim.training.audit_receipts import receipt_rules
 from retailsim.training.chance import shuffled
-from retailsim.training.dataset import load_samples
+from retailsim.training.samples import load_samples
 from retailsim.weeks import Calendar
 
 COLOURS = {"pass": "green", "warning": "yellow", "fail": "bold red", "not run": "dim"}

@@ -19,7 +19,8 @@ from retailsim.model.basket_model import BasketModel
 from retailsim.model.batch import Batch
 from retailsim.training import checkpoint, dataset, objective
 from retailsim.training.audit_findings import Finding, judged
-from retailsim.training.dataset import Masking, Samples
+from retailsim.training.dataset import Masking
+from retailsim.training.samples import Samples
 from retailsim.training.schedule import phase_at
 from retailsim.training.tables import load_tables
 from retailsim.vocab import SPECIAL_TOKENS, Vocabulary
@@ -161,10 +162,11 @@ def with_other_hidden(samples: Samples, rows: np.ndarray, batch: Batch, products
         is_free = ~np.isin(owner[todo] * products + drawn, keys)
         others[todo[is_free]] = drawn[is_free]
     others = np.where(others < 0, targets, others)
-    changed, prices = samples.products.copy(), samples.prices.copy()
+    changed, prices, quantities = samples.products.copy(), samples.prices.copy(), samples.quantities.copy()
     changed[items] = others
     prices[items] = rng.choice(np.array([0.01, 3.33, 250.0, np.nan], dtype=np.float32), len(items))
-    return replace(samples, products=changed, prices=prices)
+    quantities[items] = rng.choice(np.array([1, 7, 100, np.nan], dtype=np.float32), len(items))
+    return replace(samples, products=changed, prices=prices, quantities=quantities)
 
 
 def label_rule(

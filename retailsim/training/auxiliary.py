@@ -4,12 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.sparse import csr_array
 
-from retailsim.evaluation.hidden import MIN_PRODUCTS, hide
-from retailsim.evaluation.label_regression import guess_label
+from retailsim.evaluation.hidden import MIN_PRODUCTS, hidden_count
+from retailsim.evaluation.label_regression import columns_of, guess_label
 from retailsim.labels import TRIP_LABELS, UNKNOWN
-from retailsim.training.dataset import Samples
 from retailsim.training.protocol import Protocol
+from retailsim.training.samples import Samples
 
 FIT_BASKETS = 40_000  # of the training weeks, evenly spaced, on which the regression is fitted
 
@@ -27,16 +28,25 @@ def fit_rivals(train: Samples, protocol: Protocol) -> LabelRivals:
     usable = np.flatnonzero(train.columns["n_products"] >= MIN_PRODUCTS)
     keep = np.zeros(len(train), dtype=bool)
     keep[usable[:: max(1, len(usable) // FIT_BASKETS)]] = True
-    fit = train.select(keep)
-    nobody = np.zeros(len(fit), dtype=np.int64)  # customers and stores play no part
-    size = protocol.market.size
-    hidden = hide(fit.starts, fit.products, fit.columns["n_products"], nobody, nobody, nobody, fit.trip, size)
-    asked = protocol.hidden.visible
-    unknown = np.full(asked.shape[0], UNKNOWN)  # the guess of a label that the source does not have
-    regression = [
-        guess_label(hidden.visible, codes, asked) if (codes != UNKNOWN).any() else unknown for codes in fit.trip.T
-    ]
+    fit, size = train.select(keep), protocol.market.size
+    known, asked = visible_columns(fit, size), visible_columns(protocol.samples, size)
+    unknown = np.full(len(protocol.samples), UNKNOWN)  # the guess of a label that the source does not have
+    regression = [guess_label(known, codes, asked) if (codes != UNKNOWN).any() else unknown for codes in fit.trip.T]
     return LabelRivals(majority_classes(train), np.stack(regression, axis=1))
+
+
+def visible_columns(samples: Samples, size: int) -> csr_array:
+    """What the regression sees of baskets whose hidden products are the protocol's; an unknown number or price is 1, as for the model.
+
+    `size` is that of the vocabulary: late products are not seen.
+    """
+    basket = np.repeat(np.arange(len(samples)), samples.lengths)
+    place = np.arange(len(basket)) - samples.starts[basket]
+    is_hidden = place < hidden_count(samples.columns["n_products"].astype(np.int64))[basket]
+    shown = ~is_hidden & (samples.products < size)
+    where, shape = (basket[shown], samples.products[shown]), (len(samples), size)
+    items, price = (np.nan_to_num(of[shown], nan=1.0) for of in (samples.quantities, samples.prices))
+    return columns_of(csr_array((items, where), shape=shape), csr_array((items * price, where), shape=shape))
 
 
 def majority_classes(train: Samples) -> np.ndarray:

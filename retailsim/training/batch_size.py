@@ -7,9 +7,10 @@ import torch
 
 from retailsim.config import Config
 from retailsim.model.lookup import Tables
-from retailsim.training.dataset import Masking, Samples
+from retailsim.training.dataset import Masking
 from retailsim.training.gradient import piece_losses
 from retailsim.training.run import Run, prepare
+from retailsim.training.samples import Samples
 from retailsim.training.schedule import Phase, task_weights
 from retailsim.training.steps import make_step
 from retailsim.vocab import Vocabulary

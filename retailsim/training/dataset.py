@@ -1,74 +1,25 @@
-"""Samples in memory and the batches made of them: vectorised gathers, masks that depend on (seed, epoch, basket) alone.
+"""The batches made of samples: vectorised gathers, masks that depend on (seed, epoch, basket) alone.
 
 Legend: B baskets · S places · M hidden places. Everything is integers until the model looks its rows up.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from retailsim.artifacts import SAMPLE_TABLES
 from retailsim.evaluation.hidden import hidden_count
-from retailsim.labels import TRIP_LABELS, UNKNOWN
-from retailsim.manifest import refuse_changed
+from retailsim.labels import UNKNOWN
 from retailsim.model.batch import Batch
-from retailsim.reading import load_vocabulary
-from retailsim.storage import connect
 from retailsim.tensor_preparation.t3_time import hour_row, recency_row
 from retailsim.training.chance import uniform
 from retailsim.training.histories import customer_entries, store_counts
-from retailsim.training.purchases import NO_HISTORIES, PurchaseHistories, load_purchase_histories
+from retailsim.training.samples import Samples
 from retailsim.vocab import MASK, SPECIAL_TOKENS
 
-LONGEST_HISTORY = 1000  # purchases beyond which histories pad alike
 ORDER, CHOICE, REPLACEMENT, RANDOM_PRODUCT, TRIP, ANCHOR, PARTNER, DROPOUT = range(8)  # streams of chance
-
-
-@dataclass(frozen=True)
-class Samples:
-    """The baskets of a split as columns; basket i holds items starts[i] … starts[i + 1] − 1 of the flat columns."""
-
-    columns: dict[str, np.ndarray]  # one value per basket, see artifacts.SAMPLE_TABLES
-    trip: np.ndarray  # [n, 4] codes, −1 unknown
-    starts: np.ndarray  # [n + 1]
-    products: np.ndarray  # [items] vocabulary rows
-    prices: np.ndarray  # [items] £ per item, NaN unknown
-    histories: PurchaseHistories  # of all customers and stores
-
-    def __len__(self) -> int:
-        return len(self.starts) - 1
-
-    @property
-    def lengths(self) -> np.ndarray:
-        """Items of each basket, after it was cut: int64 [n]."""
-        return np.diff(self.starts)
-
-    @property
-    def sizes(self) -> np.ndarray:
-        """A number that sorts baskets by length, and those of one length by their customers' histories: int64 [n]."""
-        begin, end = self.histories.customers.histories[self.columns["customer_row"]].T
-        history = np.minimum(end - begin, LONGEST_HISTORY)
-        return self.lengths * (LONGEST_HISTORY + 1) + history
-
-    def without_histories(self) -> "Samples":
-        """The same baskets for a model that is not shown single earlier purchases: batches are made several times as fast."""
-        customers, stores = (
-            replace(of, histories=np.zeros_like(of.histories), purchases=of.purchases[:0])
-            for of in (self.histories.customers, self.histories.stores)
-        )
-        return replace(self, histories=PurchaseHistories(customers, stores, vocab_size=1))
-
-    def select(self, keep: np.ndarray) -> "Samples":
-        """The baskets where boolean `keep` [n] is true; their numbers (`sample`) stay."""
-        lengths = self.lengths
-        items = np.repeat(keep, lengths)
-        starts = np.concatenate([[0], np.cumsum(lengths[keep])])
-        columns = {name: values[keep] for name, values in self.columns.items()}
-        return Samples(columns, self.trip[keep], starts, self.products[items], self.prices[items], self.histories)
 
 
 @dataclass(frozen=True)
@@ -82,31 +33,6 @@ class Masking:
     seed: int = 0
     is_evaluation: bool = False
     mask_token_share: float = 0.8  # of the chosen places; half of the rest show a random product (SPEC C25)
-
-
-def load_samples(root: Path, split: str) -> Samples:
-    """The samples of `split` under data root `root`; a UserError names the command when they are missing."""
-    return replace(load_baskets(root, split), histories=load_purchase_histories(root, load_vocabulary(root).size))
-
-
-def load_baskets(root: Path, split: str) -> Samples:
-    """The samples of `split` as if nobody had bought anything before."""
-    table = SAMPLE_TABLES[split]
-    refuse_changed(root, table)
-    table.read(root, connect())  # checks columns and dtypes
-    flat = table.load(root)
-    lists = {name: flat[name].combine_chunks() for name in ("products", "prices")}
-    columns = {
-        name: flat[name].to_numpy() for name in table.columns if name not in ("products", "prices", *TRIP_LABELS)
-    }
-    return Samples(
-        columns=columns,
-        trip=np.stack([flat[label].to_numpy() for label in TRIP_LABELS], axis=1).astype(np.int64),
-        starts=lists["products"].offsets.to_numpy().astype(np.int64),
-        products=lists["products"].values.to_numpy(),
-        prices=lists["prices"].values.to_numpy(zero_copy_only=False).astype(np.float32),
-        histories=NO_HISTORIES,
-    )
 
 
 def make_batch(samples: Samples, rows: np.ndarray, masking: Masking) -> Batch:
@@ -134,8 +60,9 @@ def make_batch(samples: Samples, rows: np.ndarray, masking: Masking) -> Batch:
     width = int(lengths.max())
     ids = np.zeros((len(rows), width), dtype=np.int64)
     ids[basket, place] = shown
-    paid = np.full((len(rows), width), np.nan, dtype=np.float32)
+    paid, quantity = np.full((2, len(rows), width), np.nan, dtype=np.float32)
     paid[basket, place] = np.where(is_chosen, np.nan, samples.prices[flat])
+    quantity[basket, place] = np.where(is_chosen, np.nan, samples.quantities[flat])
     targets = np.zeros((len(rows), width), dtype=np.int64)
     targets[basket, place] = np.where(is_chosen, products, 0)
     places = np.flatnonzero(targets)
@@ -144,31 +71,34 @@ def make_batch(samples: Samples, rows: np.ndarray, masking: Masking) -> Batch:
     trip = samples.trip[rows]
     hide_trip = hides_trip(number, masking)
     shown_trip = np.where(hide_trip[:, None], UNKNOWN, trip)
-    columns = {name: samples.columns[name][rows].astype(np.int64) for name in ("week", "day")}
-    rows_of = {name: samples.columns[name][rows].astype(np.int64) for name in ("customer_row", "store_row")}
-    histories, week = samples.histories, columns["week"]
+    week, day, customer, store = (
+        samples.columns[name][rows].astype(np.int64) for name in ("week", "day", "customer_row", "store_row")
+    )
+    histories = samples.histories
     is_visible = np.zeros((len(rows), histories.vocab_size), dtype=bool)
     is_known = ~is_chosen & (products < histories.vocab_size)
     is_visible[basket[is_known], products[is_known]] = True
-    bought, habits = customer_entries(histories.customers, rows_of["customer_row"], week, is_visible, shown_trip)
+    bought, habits = customer_entries(histories.customers, customer, week, is_visible, shown_trip)
     arrays = {
         "sample": number.astype(np.int64),
-        "customer": rows_of["customer_row"],
-        "store": rows_of["store_row"],
-        **columns,
+        "customer": customer,
+        "store": store,
+        "week": week,
+        "day": day,
         "hour": hour_row(samples.columns["hour"][rows]),
         "recency": recency_row(samples.columns["recency"][rows]),
         "trip": shown_trip,
         "hide_trip": hide_trip,
         "ids": ids,
         "paid": paid,
+        "quantity": quantity,
         "places": places,
         "within": within,
         "slots": slots,
         "targets": targets.ravel()[places],
         "bought": bought,
         "habits": habits,
-        "store_counts": store_counts(histories.stores, rows_of["store_row"], week, histories.vocab_size),
+        "store_counts": store_counts(histories.stores, store, week, histories.vocab_size),
         "labels": trip,
         "chance": (uniform(DROPOUT, masking.seed, masking.epoch, number) * 2**31).astype(np.int64),
         "anchors": anchors,
@@ -246,5 +176,4 @@ class _Batches(Dataset):
 def load_batches(samples: Samples, rows: list[np.ndarray], masking: Masking, num_workers: int = 0) -> Iterator[Batch]:
     """Batches in the order of `rows`, made ahead by `num_workers` processes; the same whatever their number."""
     own = torch.Generator()  # a loader without one draws from torch's global chance, which dropout depends on
-    dataset = _Batches(samples, rows, masking)
-    return iter(DataLoader(dataset, batch_size=None, num_workers=num_workers, generator=own))
+    return iter(DataLoader(_Batches(samples, rows, masking), batch_size=None, num_workers=num_workers, generator=own))

@@ -23,11 +23,11 @@ from retailsim.storage import atomic
 from retailsim.training import checkpoint as checkpoints
 from retailsim.training.auxiliary import fit_rivals
 from retailsim.training.baseline_ranks import keep_ranks, kept_ranks, rank_line_up, tuned_settings
-from retailsim.training.dataset import load_samples
 from retailsim.training.device import choose_device
 from retailsim.training.protocol import Protocol, load_protocol
 from retailsim.training.report_card import TRIPS, Findings, to_json
 from retailsim.training.report_tables import breakdowns, calibration_lines, gap_line, headline
+from retailsim.training.samples import load_samples
 from retailsim.training.scoring import Scored, score
 from retailsim.training.tables import load_tables
 from retailsim.training.temperature import fit_temperatures, kept_temperatures

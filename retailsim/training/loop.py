@@ -9,11 +9,12 @@ from retailsim.config import Config
 from retailsim.model.basket_model import BasketModel
 from retailsim.model.lookup import Tables
 from retailsim.training import checkpoint
-from retailsim.training.dataset import Masking, Samples
+from retailsim.training.dataset import Masking
 from retailsim.training.gradient import backward, explain
 from retailsim.training.guard import Guard
 from retailsim.training.run import Run, Training, prepare
 from retailsim.training.run_log import EpochReport, RunLog
+from retailsim.training.samples import Samples
 from retailsim.training.schedule import Phase, phase_at
 from retailsim.training.steps import batch_rows, load_steps, make_step
 from retailsim.training.stopping import Stopped, StopWish

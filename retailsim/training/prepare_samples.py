@@ -110,6 +110,7 @@ def build_samples(
         trips=joined.trips.fill_null(-1),
         products=joined.items[:MAX_PLACES].map(lambda item: item["row"]),
         prices=joined.items[:MAX_PLACES].map(lambda item: item["price"]),
+        quantities=joined.items[:MAX_PLACES].map(lambda item: item["quantity"]),
     )
 
 
@@ -117,10 +118,10 @@ def _baskets(transactions: ir.Table, vocabulary: ir.Table) -> ir.Table:
     rows = transactions.join(vocabulary.select("product_id", "row"), "product_id")
     is_usable = (rows.quantity > 0) & (rows.spend > 0)
     price = is_usable.ifelse(rows.spend.cast("float64") / rows.quantity, ibis.null("float64")).cast("float32")
+    quantity = (rows.quantity > 0).ifelse(rows.quantity, ibis.null("int64")).cast("float32")
+    key = (rows.basket_id + ":" + rows.product_id).hexdigest("md5")
     # The struct's first field sorts the basket; the copy's mark is what two baskets must share to be the same.
-    item = ibis.struct(
-        {"key": (rows.basket_id + ":" + rows.product_id).hexdigest("md5"), "row": rows.row, "price": price}
-    )
+    item = ibis.struct({"key": key, "row": rows.row, "price": price, "quantity": quantity})
     mark = rows.row.cast("string") + ":" + rows.quantity.cast("string") + ":" + rows.spend.cast("string").fill_null("?")
     shared = ("customer_id", "store_id", "week", "date", "hour")
     return (

@@ -46,8 +46,8 @@ from retailsim.reading import load_calendar, load_vocabulary
 from retailsim.storage import connect
 from retailsim.tensor_preparation import t1_customer, t2_products, t4_prices, t5_store
 from retailsim.training.companion_weights import companion_weights, customer_frequencies
-from retailsim.training.dataset import load_baskets
 from retailsim.training.purchases import Purchases, purchase_arrays
+from retailsim.training.samples import load_baskets
 
 INPUTS = (
     TRANSACTIONS, CALENDAR, AFFINITY, MISSIONS, CUSTOMER_EMBEDDINGS, STORE_FEATURES, PRODUCT_EMBEDDINGS, PRICE_FEATURES, VOCABULARY, SCALERS,

@@ -18,8 +18,8 @@ from retailsim.evaluation.purchases import Purchases
 from retailsim.labels import TRIP_LABELS, UNKNOWN
 from retailsim.manifest import refuse_changed
 from retailsim.storage import connect
-from retailsim.training.dataset import Samples, load_samples
 from retailsim.training.replays import REPLAY_LIMIT
+from retailsim.training.samples import Samples, load_samples
 from retailsim.vocab import Vocabulary
 
 

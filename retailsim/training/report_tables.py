@@ -53,7 +53,7 @@ def labels_table(auxiliary: Mapping[str, Mapping[str, Any]]) -> Grid:
     """One line per trip label: the model's accuracy beside both rivals', and whether it beats them."""
     title = "Trip labels, with the trip hidden (how many products the basket has is visible, and gives its size away)"
     grid = Grid(
-        "label", "accuracy", "majority class", "regression on visible products", "model beats both", "baskets",
+        "label", "accuracy", "majority class", "regression on visible basket", "model beats both", "baskets",
         title=title, title_justify="left",
     )  # fmt: skip
     for name, m in auxiliary.items():

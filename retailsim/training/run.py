@@ -13,9 +13,9 @@ from retailsim.model.basket_model import BasketModel
 from retailsim.model.lookup import Tables
 from retailsim.model.world_model import parameter_groups
 from retailsim.training import checkpoint
-from retailsim.training.dataset import Samples
 from retailsim.training.graphs import Graphs
 from retailsim.training.progress import Progress
+from retailsim.training.samples import Samples
 from retailsim.training.steps import Share
 from retailsim.training.validation import log_prior
 from retailsim.vocab import Vocabulary

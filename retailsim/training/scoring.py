@@ -13,8 +13,9 @@ from retailsim.labels import TRIP_LABELS
 from retailsim.model.basket_model import BasketModel
 from retailsim.model.batch import Batch
 from retailsim.model.world_model import WorldModelOutput
-from retailsim.training.dataset import Masking, Samples, load_batches, ordered_rows
+from retailsim.training.dataset import Masking, load_batches, ordered_rows
 from retailsim.training.protocol import Protocol
+from retailsim.training.samples import Samples
 
 OnBatch = Callable[[int, int], None]  # batches done, batches in all
 

@@ -15,7 +15,8 @@ from torch.utils.data import DataLoader, Dataset
 from retailsim.labels import TRIP_LABELS, UNKNOWN
 from retailsim.model.batch import Batch
 from retailsim.training.chance import shuffled
-from retailsim.training.dataset import Masking, Samples, hides_trip, make_batch, masked_count, pairs
+from retailsim.training.dataset import Masking, hides_trip, make_batch, masked_count, pairs
+from retailsim.training.samples import Samples
 
 BUCKET = 200  # batches whose baskets are sorted by length together: 2 % of the places are padding (50 batches: 7 %)
 

@@ -16,7 +16,7 @@ from retailsim.evaluation.hidden import MIN_PRODUCTS
 from retailsim.manifest import fingerprint
 from retailsim.model.basket_model import BasketModel
 from retailsim.storage import atomic
-from retailsim.training.dataset import Samples
+from retailsim.training.samples import Samples
 from retailsim.training.scoring import answers
 
 TRIPS = {"trip_known": True, "trip_unknown": False}

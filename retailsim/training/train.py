@@ -18,13 +18,13 @@ from retailsim.model.world_model import parameter_count
 from retailsim.reading import load_vocabulary
 from retailsim.training import checkpoint
 from retailsim.training.batch_size import SMALLEST, batch_that_fits
-from retailsim.training.dataset import load_samples
 from retailsim.training.device import set_threads
 from retailsim.training.fabric import make_fabric
 from retailsim.training.loop import fit
 from retailsim.training.memory import or_what_helps
 from retailsim.training.run import Run
 from retailsim.training.run_log import EpochReport
+from retailsim.training.samples import load_samples
 from retailsim.training.stopping import Stopped
 from retailsim.training.tables import load_tables
 from retailsim.vocab import Vocabulary

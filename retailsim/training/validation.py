@@ -6,8 +6,9 @@ import numpy as np
 import torch
 from lightning_fabric import Fabric
 
-from retailsim.training.dataset import Masking, Samples, load_batches, ordered_rows
+from retailsim.training.dataset import Masking, load_batches, ordered_rows
 from retailsim.training.losses import focal_loss
+from retailsim.training.samples import Samples
 from retailsim.vocab import SPECIAL_TOKENS
 
 IGNORED = -100  # a target that PyTorch's cross-entropy leaves out

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from retailsim.model.basket_model import BasketModel
-from retailsim.training.dataset import Samples
+from retailsim.training.samples import Samples
 from tests.small_world import make_model, make_samples, make_tables
 
 

@@ -45,7 +45,8 @@ def basket(ids, paid, **changes):
     pairs = {"anchors": nothing, "partners": nothing, "partner": nothing, "chance": torch.tensor([0])}
     past = {"bought": torch.zeros(1, 1, dtype=torch.int64), "habits": torch.zeros(1, 1, HABITS)}
     past["store_counts"] = torch.zeros(1, VOCAB_SIZE)
-    return Batch(**rows, **places, **pairs, **past, ids=torch.tensor([ids]), paid=torch.tensor([paid]))
+    basket = {"ids": torch.tensor([ids]), "paid": torch.tensor([paid]), "quantity": torch.ones(1, len(ids))}
+    return Batch(**rows, **places, **pairs, **past, **basket)
 
 
 def test_shapes_are_those_of_the_table(lookup):  # C12

@@ -5,7 +5,7 @@ import shutil
 import pytest
 
 from retailsim.predict import Predictor
-from retailsim.training.dataset import load_samples
+from retailsim.training.samples import load_samples
 
 
 @pytest.fixture(scope="session")

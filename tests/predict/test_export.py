@@ -22,7 +22,7 @@ from retailsim.manifest import fingerprint
 from retailsim.model.basket_model import BasketModel
 from retailsim.model.batch import HABITS
 from retailsim.model.history import EXCLUDED
-from retailsim.model.next_product import OF_ALL, OF_HISTORIES, OUTPUTS, NextProduct, shown_to
+from retailsim.model.next_product import OF_ALL, OF_EVIDENCE, OF_HISTORIES, OUTPUTS, NextProduct, shown_to
 from retailsim.predict import Request
 from retailsim.predict.export import load_exported
 from retailsim.predict.programs import as_program, example, examples, write_onnx, write_program
@@ -173,8 +173,8 @@ def test_the_description_is_complete(predictor, shop, trained, command):
         assert fingerprint(shop.data / path) == found
     assert record["versions"]["torch"] == torch.__version__
     assert record["config"]["model"]["history"] is True
-    assert [of["name"] for of in record["inputs"]] == [of.name for of in (*OF_ALL, *OF_HISTORIES)]
-    assert record["inputs"][-3]["shape"] == ["B", "K", HABITS]
+    assert [of["name"] for of in record["inputs"]] == [of.name for of in (*OF_ALL, *OF_HISTORIES, *OF_EVIDENCE)]
+    assert record["inputs"][-4]["shape"] == ["B", "K", HABITS]
     assert record["outputs"][0]["shape"] == ["B", predictor.vocabulary.size]
 
 
@@ -326,7 +326,9 @@ def test_the_documents_example_runs(exported, predictor):
 
 def test_the_document_lists_every_input():
     rows = re.findall(r"^\| `(.*?)` \| (.*?) \| (\w+) \| (.*) \|$", _page(), flags=re.MULTILINE)
-    assert rows == [(of.name, " × ".join(map(str, of.shape)), of.dtype, of.meaning) for of in (*OF_ALL, *OF_HISTORIES)]
+    assert rows == [
+        (of.name, " × ".join(map(str, of.shape)), of.dtype, of.meaning) for of in (*OF_ALL, *OF_HISTORIES, *OF_EVIDENCE)
+    ]
 
 
 def test_the_document_lists_every_habit():

@@ -78,9 +78,20 @@ def test_probabilities_add_up_to_one_and_fall(predictor, asked):
 def test_the_basket_is_not_suggested_and_its_order_does_not_matter(predictor, asked):
     request = replace(asked[1], prices={})
     products = [found.product for found in predictor.predict(request, top=4).suggestions]
-    there = predictor.predict(replace(request, basket=(*products, *products)), top=EVERYTHING)
+    there = predictor.predict(replace(request, basket=tuple(products)), top=EVERYTHING)
     back = predictor.predict(replace(request, basket=tuple(reversed(products))), top=EVERYTHING)
     assert there == back and not {found.product for found in there.suggestions} & set(products)
+
+
+def test_a_product_named_twice_is_two_items(predictor, asked):
+    """Which says something about products where the kind of trip is known, and nothing new about prices."""
+    products = tuple(found.product for found in predictor.predict(asked[1], top=4).suggestions)
+    once, twice = (replace(asked[1], prices={}, basket=(*products, *more)) for more in ((), products[:2]))
+    arrays = predictor.arrays([once, twice])
+    assert sorted(arrays["quantity"][0][~np.isnan(arrays["quantity"][0])]) == [1, 1, 1, 1]
+    assert sorted(arrays["quantity"][1][~np.isnan(arrays["quantity"][1])]) == [1, 1, 2, 2]
+    assert np.array_equal(*arrays["paid"], equal_nan=True) and np.array_equal(*arrays["ids"])
+    assert predictor.predict(once, top=3) != predictor.predict(twice, top=3)
 
 
 def test_an_answer_does_not_depend_on_its_neighbours_or_on_threads(predictor, asked):

@@ -47,12 +47,17 @@ def test_shapes_and_padding(samples):  # C12
     rows = np.array([4, 0, 9])
     lengths = samples.lengths[rows]
     batch = make_batch(samples, rows, EVALUATION)
-    assert batch.ids.shape == batch.paid.shape == (3, lengths.max())
+    assert batch.ids.shape == batch.paid.shape == batch.quantity.shape == (3, lengths.max())
     assert (batch.ids != PAD).sum(1).tolist() == lengths.tolist()
     assert batch.sample.tolist() == rows.tolist()
     assert batch.trip.shape == batch.labels.shape == (3, 4)
     kinds = {f.name: getattr(batch, f.name).dtype for f in fields(batch)}
-    assert {name for name, kind in kinds.items() if kind == torch.float32} == {"paid", "habits", "store_counts"}
+    assert {name for name, kind in kinds.items() if kind == torch.float32} == {
+        "paid",
+        "quantity",
+        "habits",
+        "store_counts",
+    }
     assert {name for name, kind in kinds.items() if kind not in (torch.int64, torch.float32)} == {"hide_trip"}
 
 
@@ -66,6 +71,22 @@ def test_a_batch_holds_the_baskets_and_nothing_else(samples, masking):  # C12
         assert sorted(true) == sorted(price)
         assert paid == [-1 if target else price[shown] for shown, target in zip(ids, targets, strict=True)]
         assert any(targets)
+
+
+@pytest.mark.parametrize("masking", [TRAINING, EVALUATION])
+def test_the_items_of_what_is_visible_stand_beside_it_and_no_others(samples, masking):  # C20
+    rows = np.arange(len(samples))
+    batch = make_batch(samples, rows, masking)
+    known = 0
+    for b, row in enumerate(batch.sample.tolist()):
+        items = slice(samples.starts[row], samples.starts[row + 1])
+        quantity = dict(zip(samples.products[items].tolist(), samples.quantities[items].tolist(), strict=True))
+        is_hidden = torch.zeros(batch.ids.numel(), dtype=torch.bool).index_fill(0, batch.places, True)
+        for shown, found, hidden in zip(batch.ids[b], batch.quantity[b], is_hidden.view_as(batch.ids)[b], strict=True):
+            expected = torch.nan if hidden or shown == PAD else quantity[int(shown)]
+            assert found.isnan() if np.isnan(expected) else found == expected
+            known += not np.isnan(expected)
+    assert known > len(rows)
 
 
 def test_every_hidden_place_shows_the_mask_token_where_its_share_is_one(samples):  # C25

@@ -30,19 +30,24 @@ def test_one_row_per_basket_exactly():
         "mission_type": 1, "mission_focus": 5, "price_sensitivity": 2, "basket_size": 2,
         "products": [ROW[product] for product in order],
         "prices": [{"P00": 0.5, "P01": 1.5}[product] for product in order],
+        "quantities": [{"P00": 1, "P01": 2}[product] for product in order],
     }  # fmt: skip
     assert found["B2"] == {
         "basket_id": "B2", "customer_id": None, "week": 2, "day": 7, "hour": 10, "customer_row": 0, "store_row": 2,
         "recency": -1, "trips": -1, "n_products": 1, "is_replay": False,
         "mission_type": -1, "mission_focus": 0, "price_sensitivity": -1, "basket_size": 0,
-        "products": [ROW["P02"]], "prices": [1.25],
+        "products": [ROW["P02"]], "prices": [1.25], "quantities": [1],
     }  # fmt: skip
 
 
-def test_a_price_that_nobody_paid_is_none():
-    found = sampled(basket("B1", 1, {"P00": (3, "0.00"), "P01": (3, "0.10")}))
+def test_a_price_that_nobody_paid_is_none_and_a_number_that_nobody_took():
+    found = sampled(basket("B1", 1, {"P00": (3, "0.00"), "P01": (3, "0.10"), "P02": (0, "1.00"), "P03": (-1, "-1.00")}))
+    numbers = dict(zip(found["B1"]["products"], found["B1"]["quantities"], strict=True))
+    assert numbers == {ROW["P00"]: 3, ROW["P01"]: 3, ROW["P02"]: None, ROW["P03"]: None}
     prices = dict(zip(found["B1"]["products"], found["B1"]["prices"], strict=True))
-    assert prices[ROW["P00"]] is None and prices[ROW["P01"]] == pytest.approx(0.1 / 3)
+    assert prices[ROW["P00"]] is prices[ROW["P02"]] is prices[ROW["P03"]] is None and prices[
+        ROW["P01"]
+    ] == pytest.approx(0.1 / 3)
 
 
 def test_products_stand_in_the_order_of_md5_and_are_cut_at_50():  # C12, C21

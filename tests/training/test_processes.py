@@ -37,9 +37,11 @@ def test_two_and_four_processes_give_the_losses_of_one(shop, tmp_path):  # C31
         assert ("2 × " if processes == 2 else "") in out
     one, *others = (lines(tmp_path / name) for name in ("1", "2", "4"))
     for several in others:
-        for alone, together in zip(one, several, strict=True):
-            assert together["parts"] == pytest.approx(alone["parts"], rel=1e-5)
-            assert together["val_loss"] == pytest.approx(alone["val_loss"], rel=1e-5)
+        for alone, together in zip(
+            one, several, strict=True
+        ):  # other orders of sums; three epochs make 2e-5 of the labels' losses of it
+            assert together["parts"] == pytest.approx(alone["parts"], rel=1e-4)
+            assert together["val_loss"] == pytest.approx(alone["val_loss"], rel=1e-4)
             assert together["val_accuracy"] == pytest.approx(alone["val_accuracy"], abs=0.01)
     names = {path.name for path in (tmp_path / "4").iterdir()}
     assert names == {"epoch_1.pt", "epoch_2.pt", "epoch_3.pt", "best_model.pt", "metrics.jsonl", "tensorboard"}
