@@ -86,6 +86,13 @@ class HiddenSet:
                     yield rows, Shown(week, *who, self.visible[rows], self.trip[rows])
 
 
+def hidden_items(starts: np.ndarray, n_products: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The basket of each listed product, int64 [items], and whether it is hidden, bool [items]; arguments as in `hide`."""
+    basket = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
+    within = np.arange(len(basket)) - starts[:-1][basket]
+    return basket, within < hidden_count(np.asarray(n_products, dtype=np.int64))[basket]
+
+
 def hide(
     starts: np.ndarray,
     products: np.ndarray,
@@ -113,10 +120,7 @@ def hide(
     if (lengths < MIN_PRODUCTS).any():
         first = int(np.argmax(lengths < MIN_PRODUCTS))
         raise ValueError(f"basket {first} lists {lengths[first]} product: one with fewer than two is not evaluated")
-    basket = np.repeat(np.arange(len(lengths)), lengths)
-    within = np.arange(len(products)) - starts[:-1][basket]
-    counts = hidden_count(np.asarray(n_products, dtype=np.int64))
-    is_hidden = within < counts[basket]
+    basket, is_hidden = hidden_items(starts, n_products)
     is_shown = ~is_hidden & (products < size)
     visible = csr_array(
         (np.ones(is_shown.sum(), dtype=np.float64), (basket[is_shown], products[is_shown])), shape=(len(lengths), size)

@@ -34,9 +34,7 @@ class Batch:  # not frozen: Lightning Fabric rebuilds what passes through a wrap
     slots: Int[Tensor, "B P"]  # index into `places` of the p-th hidden place of each basket; M where there is none
     targets: Int[Tensor, " M"]  # vocabulary rows of the hidden products
     bought: Int[Tensor, "B K"]  # products that the customer bought before, PAD for the trip and at the end
-    habits: Float[
-        Tensor, "B K F"
-    ]  # how each was bought and how alike its baskets and trips were, see training.histories
+    habits: Float[Tensor, "B K F"]  # how each was bought, beside what and on which trips, see training.histories
     store_counts: Float[Tensor, "B V"]  # decayed baskets of the store with each product; column PAD: in all
     labels: Int[Tensor, "B 4"]  # trip codes as labels of the auxiliary tasks, −1 unknown
     chance: Int[Tensor, " B"]  # draw ≥ 0 that chooses each basket's dropout masks in training

@@ -67,12 +67,11 @@ class TripEvidence(nn.Module):
         counted, shared = functional.embedding(visible, both).chunk(2, dim=-1)
         summed = (counted * is_shown[..., None] + shared * share[..., None]).sum(1)
         with_one_more = summed + self.of_totals(_totals(n + 1, q + 1, total))
-        gains = self.gain(_totals(n, q, total)).exp().split(1, dim=1)
-        by_label = zip(both.chunk(2, dim=1)[0].split(CLASSES, 1), with_one_more.split(CLASSES, 1), trip.T, strict=True)
-        offset = torch.stack(
-            [gain * _likelihood(*of_label) for gain, of_label in zip(gains, by_label, strict=True)]
-        ).sum(0)
-        logits = (summed + self.of_totals(_totals(n, q, total))).split(CLASSES, 1)
+        totals, weights = _totals(n, q, total), both.chunk(2, dim=1)[0].split(CLASSES, 1)
+        gains = self.gain(totals).exp().split(1, 1)
+        by_label = zip(gains, weights, with_one_more.split(CLASSES, 1), trip.T, strict=True)
+        offset = torch.stack([gain * _likelihood(*of_label) for gain, *of_label in by_label]).sum(0)
+        logits = (summed + self.of_totals(totals)).split(CLASSES, 1)
         return offset, dict(zip(TRIP_LABELS, logits, strict=True))
 
 

@@ -54,13 +54,8 @@ OF_HISTORIES = (
     Port("chain", ("B", "V"), "float32", "share of all stores' recent baskets with each product, 0-1"),
 )  # fmt: skip
 OF_EVIDENCE = (
-    Port(
-        "quantity",
-        ("B", "S"),
-        "float32",
-        "items of each product of the basket; NaN where it is not known, asked for or padding",
-    ),
-)
+    Port("quantity", ("B", "S"), "float32", "items of each product of the basket; NaN where it is not known, asked for or padding"),
+)  # fmt: skip
 OUTPUTS = ("product_logits", *TRIP_LABELS)
 
 
@@ -156,7 +151,8 @@ def _batch(
     none = torch.zeros_like(baskets)
     return Batch(
         sample=none, customer=none, store=none, week=none, day=none, hour=none, recency=none, trip=trip,
-        hide_trip=trip_is_open, ids=ids, paid=paid, quantity=paid if quantity is None else quantity, places=places, within=none, slots=baskets[:, None], targets=none,
+        hide_trip=trip_is_open, ids=ids, paid=paid, places=places, within=none, slots=baskets[:, None], targets=none,
+        quantity=torch.full_like(paid, torch.nan) if quantity is None else quantity,
         bought=ids[:, :1] if bought is None else bought,
         habits=paid[:, :1, None].expand(-1, -1, HABITS) if habits is None else habits,
         store_counts=paid[:, :1] if store_counts is None else store_counts,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.sparse import csr_array
 
-from retailsim.evaluation.hidden import MIN_PRODUCTS, hidden_count
+from retailsim.evaluation.hidden import MIN_PRODUCTS, hidden_items
 from retailsim.evaluation.label_regression import columns_of, guess_label
 from retailsim.labels import TRIP_LABELS, UNKNOWN
 from retailsim.training.protocol import Protocol
@@ -40,9 +40,7 @@ def visible_columns(samples: Samples, size: int) -> csr_array:
 
     `size` is that of the vocabulary: late products are not seen.
     """
-    basket = np.repeat(np.arange(len(samples)), samples.lengths)
-    place = np.arange(len(basket)) - samples.starts[basket]
-    is_hidden = place < hidden_count(samples.columns["n_products"].astype(np.int64))[basket]
+    basket, is_hidden = hidden_items(samples.starts, samples.columns["n_products"])
     shown = ~is_hidden & (samples.products < size)
     where, shape = (basket[shown], samples.products[shown]), (len(samples), size)
     items, price = (np.nan_to_num(of[shown], nan=1.0) for of in (samples.quantities, samples.prices))

@@ -40,8 +40,7 @@ SHARE_FLOOR, SHARE_PRIOR = 0.1, 5.0  # baskets
 DUE_LIMIT = 2.0
 ALIKE_HALF_LIVES = (104.0, 26.0)  # weeks: of the most similar basket, of all baskets
 ALIKE_FLOOR, ALIKE_PRIOR = 0.1, 1.0  # baskets
-KIND_PRIOR = 5.0  # decayed baskets
-KIND_HALF_LIFE = 104.0  # weeks
+KIND_PRIOR = 5.0  # baskets, decayed with the longest half-life
 
 
 class _Entries(NamedTuple):
@@ -55,7 +54,7 @@ class _Entries(NamedTuple):
     last: np.ndarray  # weeks since the last one
     most_alike: np.ndarray  # [E, 2] likeness of the most similar basket with it: Jaccard, decayed cosine
     alike: np.ndarray  # [E, 2] likeness of all baskets with it: decayed cosine, cosine
-    of_kind: np.ndarray  # [E, 5] decayed baskets with it on trips with each of the labels asked for, and with all
+    of_kind: np.ndarray  # [E, 5] baskets with it on trips with each label asked for, and with all, half-life 104
 
     def take(self, index: np.ndarray) -> "_Entries":
         return _Entries(*(column[index] for column in self))
@@ -108,7 +107,7 @@ def _group(
     vocab_size, age = is_visible.shape[1], week[owner] - event_week
     is_trip = product == PAD
     trip, likeness = _likeness(owner, age, product, which, is_visible)
-    of_kind = likeness_of_kind(kind[is_trip], asked[owner[is_trip]]) * _decay(age[is_trip], KIND_HALF_LIFE)[:, None]
+    of_kind = likeness_of_kind(kind[is_trip], asked[owner[is_trip]]) * _decay(age[is_trip], HALF_LIVES[-1])[:, None]
     key = owner * vocab_size + product
     order = np.argsort(key, kind="stable")  # within a product the weeks rise, as they are stored
     key, age, trip = key[order], age[order], trip[order]
@@ -159,7 +158,7 @@ def _habits(entries: _Entries) -> np.ndarray:
     """The table above, [E, F]."""
     is_trip = entries.product == PAD
     trip = entries.take(np.flatnonzero(is_trip)[np.cumsum(is_trip) - 1])  # of each entry's basket
-    share = entries.decayed[:, 3:] / trip.decayed[:, 3:]
+    share = entries.decayed[:, -1:] / trip.decayed[:, -1:]
     has_gap = entries.weeks > 1
     gap = np.where(has_gap, (entries.first - entries.last) / np.maximum(entries.weeks - 1, 1), 1.0)
     due = np.where(has_gap, np.clip(np.log(entries.last / gap), -DUE_LIMIT, DUE_LIMIT), 0.0)

@@ -6,7 +6,7 @@ import numpy as np
 
 from retailsim.labels import TRIP_LABELS, UNKNOWN
 
-BITS = 3  # of each label's code + 1 within a kind
+BITS = max(map(len, TRIP_LABELS.values())).bit_length()  # of each label's code + 1 within a kind
 SHIFTS = BITS * np.arange(len(TRIP_LABELS))
 
 

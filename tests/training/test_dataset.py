@@ -52,12 +52,8 @@ def test_shapes_and_padding(samples):  # C12
     assert batch.sample.tolist() == rows.tolist()
     assert batch.trip.shape == batch.labels.shape == (3, 4)
     kinds = {f.name: getattr(batch, f.name).dtype for f in fields(batch)}
-    assert {name for name, kind in kinds.items() if kind == torch.float32} == {
-        "paid",
-        "quantity",
-        "habits",
-        "store_counts",
-    }
+    floats = {name for name, kind in kinds.items() if kind == torch.float32}
+    assert floats == {"paid", "quantity", "habits", "store_counts"}
     assert {name for name, kind in kinds.items() if kind not in (torch.int64, torch.float32)} == {"hide_trip"}
 
 
