@@ -109,6 +109,7 @@ _HISTORY_TRAINING = TrainConfig(
     finetune_mask_prob=0.15,
     mask_token_share=1.0,
     focal_gamma=0.0,
+    max_grad_norm=100.0,  # a norm of 5 to 10 is usual here: shortened to 1, a batch would count by its direction alone
     contrastive_share=0.0,
     auxiliary_share=0.1,
     cosine=True,

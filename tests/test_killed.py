@@ -62,17 +62,24 @@ class Walker:
     def __exit__(self, *error: object) -> None:
         self.server.communicate()
 
-    def walk_for(self, seconds: float) -> bool:
-        """Start a walk and kill it after `seconds`; whether it was killed before its end."""
+    def walk_for(self, seconds: float | None = None) -> bool:
+        """Start a walk and kill it after `seconds`, if any; whether it was killed before its end."""
         self.server.stdin.write("go\n")
         self.server.stdin.flush()
         child = int(self.server.stdout.readline())
-        time.sleep(seconds)
-        with contextlib.suppress(ProcessLookupError):  # it has ended
-            os.kill(child, signal.SIGKILL)
+        if seconds is not None:
+            time.sleep(seconds)
+            with contextlib.suppress(ProcessLookupError):  # it has ended
+                os.kill(child, signal.SIGKILL)
         status = int(self.server.stdout.readline())
         assert os.WIFSIGNALED(status) or os.waitstatus_to_exitcode(status) == 0
         return os.WIFSIGNALED(status)
+
+
+def begin_again(root: recipe.Shop, shop: recipe.Shop) -> None:
+    """The old files, and nothing else."""
+    shutil.rmtree(root.data)
+    shutil.copytree(shop.data, root.data)
 
 
 @pytest.mark.slow
@@ -84,16 +91,19 @@ def test_killed_at_thirty_moments(shop, changed_shop, tmp_path):  # C29, C40
     assert old.keys() == new.keys() and sum(old[name] != new[name] for name in old) > 10
     rng, kills, mixed = np.random.default_rng(0), 0, 0
     with Walker(root) as walker:
+        begun = time.monotonic()
+        walker.walk_for()
+        whole = time.monotonic() - begun  # seconds, on this machine with what else it does
+        begin_again(root, shop)
         while kills < KILLS:
-            was_killed = walker.walk_for(rng.uniform(0.05, 2.0) * (1 + kills % 3))
+            was_killed = walker.walk_for(rng.uniform(0, whole))
             kills += was_killed
             found = contents(root.data)
             assert found.keys() == old.keys()
             assert [name for name, data in found.items() if data not in (old[name], new[name])] == []
             mixed += found not in (old, new)
-            if not was_killed:  # it was quicker: begin again from the old files
-                shutil.rmtree(root.data)
-                shutil.copytree(shop.data, root.data)
+            if not was_killed:  # it was quicker
+                begin_again(root, shop)
     assert mixed > 3  # kills met a root that was half old and half new
     recipe.prepare(root)
     assert contents(root.data) == new

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from retailsim.config import ModelConfig
 from retailsim.labels import UNKNOWN
 from retailsim.model.batch import Batch
-from retailsim.model.evidence import TripEvidence
+from retailsim.model.evidence import TripEvidence, shown_of
 from retailsim.model.history import HistoryHead, visible_ids
 from retailsim.model.lookup import Lookup, Tables
 from retailsim.model.world_model import WorldModel, WorldModelOutput
@@ -67,7 +67,9 @@ class BasketModel(nn.Module):
         if self.evidence is None:
             return logits, trips
         known = batch.trip.masked_fill(batch.hide_trip[:, None], UNKNOWN)
-        offset, said = self.evidence(visible_ids(batch, self.vocab_size), batch.quantity, batch.paid, known, products)
+        n_hidden = (batch.slots < len(batch.places)).sum(1)
+        shown = shown_of(visible_ids(batch, self.vocab_size), batch.quantity, batch.paid, n_hidden)
+        offset, said = self.evidence(shown, known, products)
         basket = torch.div(batch.places, batch.ids.shape[1], rounding_mode="floor")
         return logits + offset[basket], {label: trips[label] + said[label] for label in trips}
 

@@ -1,11 +1,14 @@
 """What products say about the kind of trip, and a known trip about the products (docs/decisions/0010-trip-evidence.md).
 
-A trip's labels are read off its whole basket: what was bought, how many of it and for how much. So, by Bayes' rule, a hidden product's odds are those without the labels times
-P(labels | visible products and it). One log-linear model of the labels serves both ways: it guesses them where the trip is
-not known, and weighs every product where it is.
+A trip's labels are read off its whole basket: what was bought, how many of it and for how much. So, by Bayes' rule, a hidden
+product's odds are those without the labels times P(labels | visible products and it). A log-linear model of the labels guesses
+them where the trip is not known, and weighs every product where it is: there with corrections, so that each of the two tasks
+has weights of its own (docs/decisions/0014-two-tasks-two-weights.md).
 
 Legend: B baskets · S places · V vocabulary · C classes of all labels.
 """
+
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int
@@ -18,15 +21,47 @@ from retailsim.vocab import PAD
 
 LEAST = 1e-30  # probability, so that its logarithm is finite
 CLASSES = [len(classes) for classes in TRIP_LABELS.values()]
-TOTALS = 4  # numbers about the visible basket as a whole
+MOST_ITEMS = 63  # baskets of more items share a weight
+TOTALS = 4  # numbers about the basket as a whole
 
 
-class TripEvidence(nn.Module):
-    """Logits of the labels' classes from what is visible, and what a known label says about each product; all weights start at 0.
+class Shown(NamedTuple):
+    """What the evidence sees of B baskets. Every hidden product counts as one item, at a price that nobody knows."""
 
-    Each visible product adds weights of its own and of its T2 to the logits of the classes, and others times its share of what was
-    spent; to these come the numbers of products and items and the sum spent. A product that is not visible is weighed as if
-    it were one more, of one item; what it costs is not known, so the shares stay.
+    visible: Int[Tensor, "B S"]  # products, PAD elsewhere
+    share: Float[Tensor, "B S"]  # of what was spent on the visible products
+    items: Float[Tensor, " B"]
+    totals: Float[Tensor, "B 4"]  # log(1 + ·) of all products, all items, visible items and £ spent on them
+
+
+def shown_of(
+    visible: Int[Tensor, "B S"],
+    quantity: Float[Tensor, "B S"],
+    paid: Float[Tensor, "B S"],
+    n_hidden: Int[Tensor, " B"],
+) -> Shown:
+    """What the evidence sees.
+
+    Args:
+        visible: products shown, PAD elsewhere.
+        quantity: items of each; unknown (NaN): 1.
+        paid: £ per item; unknown (NaN): 1.
+        n_hidden: how many products of each basket are hidden.
+    """
+    is_shown = (visible != PAD).to(paid.dtype)
+    items = quantity.nan_to_num(1.0) * is_shown
+    spent = paid.nan_to_num(1.0) * items
+    n, visible_items, total = (of_each.sum(1) for of_each in (is_shown, items, spent))
+    all_items = visible_items + n_hidden
+    totals = torch.stack([n + n_hidden, all_items, visible_items, total], dim=1).log1p()
+    return Shown(visible, spent / total.clamp(min=LEAST)[:, None], all_items, totals)
+
+
+class LabelLogits(nn.Module):
+    """Logits of the labels' classes, log-linear in what is shown; all weights start at 0.
+
+    Each visible product adds weights of its own and of its T2, and others times its share of what was spent; to these come
+    weights of the number of items, since sizes have sharp bounds, and of the totals.
 
     Args:
         vocab_size: V.
@@ -36,48 +71,60 @@ class TripEvidence(nn.Module):
         super().__init__()
         self.own = nn.Embedding(vocab_size, 2 * sum(CLASSES))
         self.of_row = nn.Linear(layout.T2.width, 2 * sum(CLASSES), bias=False)
+        self.of_items = nn.Embedding(MOST_ITEMS + 1, sum(CLASSES))
         self.of_totals = nn.Linear(TOTALS, sum(CLASSES))
-        self.gain = nn.Linear(TOTALS, len(CLASSES))  # log of each label's gain on the products
         for parameter in self.parameters():
             nn.init.zeros_(parameter)
 
     def forward(
-        self,
-        visible: Int[Tensor, "B S"],
-        quantity: Float[Tensor, "B S"],
-        paid: Float[Tensor, "B S"],
-        trip: Int[Tensor, "B 4"],
-        products: Float[Tensor, "V _"],
+        self, shown: Shown, products: Float[Tensor, "V _"]
+    ) -> tuple[Float[Tensor, "B C"], Float[Tensor, "V C"]]:
+        """The logits, and how one more item of each product would change them.
+
+        Args:
+            shown: the baskets.
+            products: T2 of the vocabulary.
+        """
+        both = self.own.weight + self.of_row(products)  # [V, 2 C]
+        counted, shared = functional.embedding(shown.visible, both).chunk(2, dim=-1)
+        is_shown = (shown.visible != PAD).to(shared.dtype)
+        of_products = (counted * is_shown[..., None] + shared * shown.share[..., None]).sum(1)
+        of_items = self.of_items(shown.items.round().long().clamp(max=MOST_ITEMS))
+        return of_products + of_items + self.of_totals(shown.totals), both.chunk(2, dim=1)[0]
+
+
+class TripEvidence(nn.Module):
+    """Logits of the labels, and what a known label says about each product: nothing before training.
+
+    The labels alone teach their logits. The products' loss moves corrections of them and of each product's weights, and the gains.
+
+    Args:
+        vocab_size: V.
+    """
+
+    def __init__(self, vocab_size: int) -> None:
+        super().__init__()
+        self.labels, self.correction = LabelLogits(vocab_size), LabelLogits(vocab_size)
+        self.gain = nn.Linear(TOTALS, len(CLASSES))  # log of each label's gain on the products
+        nn.init.zeros_(self.gain.weight)
+        nn.init.zeros_(self.gain.bias)
+
+    def forward(
+        self, shown: Shown, trip: Int[Tensor, "B 4"], products: Float[Tensor, "V _"]
     ) -> tuple[Float[Tensor, "B V"], dict[str, Float[Tensor, "B _"]]]:
         """Offsets of the product logits, 0 where no label is known, and logits of the labels.
 
         Args:
-            visible: products shown, PAD elsewhere.
-            quantity: items of each; unknown (NaN): 1.
-            paid: £ per item; unknown (NaN): 1.
+            shown: the baskets.
             trip: codes of the labels that are known, −1 for the others.
             products: T2 of the vocabulary.
         """
-        both = self.own.weight + self.of_row(products)  # [V, 2 C]
-        is_shown = (visible != PAD).to(paid.dtype)
-        items = quantity.nan_to_num(1.0) * is_shown
-        spent = paid.nan_to_num(1.0) * items
-        n, q, total = (values.sum(1, keepdim=True) for values in (is_shown, items, spent))
-        share = spent / total.clamp(min=LEAST)
-        counted, shared = functional.embedding(visible, both).chunk(2, dim=-1)
-        summed = (counted * is_shown[..., None] + shared * share[..., None]).sum(1)
-        with_one_more = summed + self.of_totals(_totals(n + 1, q + 1, total))
-        totals, weights = _totals(n, q, total), both.chunk(2, dim=1)[0].split(CLASSES, 1)
-        gains = self.gain(totals).exp().split(1, 1)
-        by_label = zip(gains, weights, with_one_more.split(CLASSES, 1), trip.T, strict=True)
+        logits, weights = self.labels(shown, products)
+        more, heavier = self.correction(shown, products)
+        corrected = (of_all.split(CLASSES, 1) for of_all in (weights.detach() + heavier, logits.detach() + more))
+        by_label = zip(self.gain(shown.totals).exp().split(1, 1), *corrected, trip.T, strict=True)
         offset = torch.stack([gain * _likelihood(*of_label) for gain, *of_label in by_label]).sum(0)
-        logits = (summed + self.of_totals(totals)).split(CLASSES, 1)
-        return offset, dict(zip(TRIP_LABELS, logits, strict=True))
-
-
-def _totals(n: Float[Tensor, "B 1"], q: Float[Tensor, "B 1"], spent: Float[Tensor, "B 1"]) -> Float[Tensor, "B 4"]:
-    """How many products and items and what they cost, as a log-linear model takes it."""
-    return torch.cat([n.log1p(), 1 / (1 + n), q.log1p(), spent.log1p()], dim=-1)
+        return offset, dict(zip(TRIP_LABELS, logits.split(CLASSES, 1), strict=True))
 
 
 def _likelihood(

@@ -6,7 +6,8 @@ import numpy as np
 import torch
 
 from retailsim.labels import TRIP_LABELS, UNKNOWN
-from retailsim.model.evidence import CLASSES, TripEvidence
+from retailsim.model.evidence import CLASSES, MOST_ITEMS, LabelLogits, TripEvidence, shown_of
+from retailsim.model.history import visible_ids
 from retailsim.training.dataset import Masking, make_batch
 from retailsim.vocab import PAD
 from tests.small_world import SPECIALS, VOCAB_SIZE
@@ -18,19 +19,20 @@ def shown(samples):
 
 
 def test_a_known_trip_weighs_products_by_bayes_rule(model):
-    """Differences between products are those of log P(labels | visible and the product), computed by adding each, for nothing, to the basket."""
+    """Differences between products are those of log P(labels | visible and the product), computed by showing each, which costs nothing."""
     evidence, products = model.evidence, model.lookup.vocabulary(VOCAB_SIZE)
     quantity, paid = torch.tensor([[2, 1, torch.nan, 1]] * 2), torch.tensor([[1.5, torch.nan, 4, 1]] * 2)
     visible, trip = (
         torch.tensor([[5, 9, 60, PAD], [30, PAD, PAD, PAD]]),
         torch.tensor([[1, 0, 2, 1], [3, 5, UNKNOWN, 0]]),
     )
+    n_hidden, shown_items, spent = torch.tensor([1, 3]), torch.tensor([4, 2]), torch.tensor([8, 3])
     with torch.no_grad():
-        offset, _ = evidence(visible, quantity, paid, trip, products)
-        shown, items = (visible != PAD).float(), (torch.tensor([[2, 1, 1, 1]] * 2) * (visible != PAD)).sum(1).float()
-        spent = (torch.tensor([[3.0, 1, 4, 1]] * 2) * shown).sum(1)
-        n = shown.sum(1)
-        gains = evidence.gain(torch.stack([n.log1p(), 1 / (1 + n), items.log1p(), spent.log1p()], 1)).exp()
+        for part in (evidence.labels, evidence.correction):
+            part.of_totals.weight[:, 2] = 0  # of visible items, which showing one more changes
+        offset, _ = evidence(shown_of(visible, quantity, paid, n_hidden), trip, products)
+        totals = torch.stack([torch.tensor([4, 4]), shown_items + n_hidden, shown_items, spent], 1).log1p()
+        gains = evidence.gain(totals).exp()
         for basket, codes in enumerate(trip):
             expected = torch.zeros(VOCAB_SIZE)
             basket_and_one = [
@@ -41,13 +43,33 @@ def test_a_known_trip_weighs_products_by_bayes_rule(model):
                     (paid, torch.zeros(VOCAB_SIZE, 1)),
                 )
             ]
-            _, said = evidence(*basket_and_one, trip[:1].expand(VOCAB_SIZE, -1), products)
-            for label, code, gain in zip(TRIP_LABELS, codes, gains[basket], strict=True):
+            one_less = n_hidden[basket].expand(VOCAB_SIZE) - 1
+            more_shown = shown_of(*basket_and_one, one_less)
+            said = sum(part(more_shown, products)[0] for part in (evidence.labels, evidence.correction))
+            for code, gain, logits in zip(codes, gains[basket], said.split(CLASSES, 1), strict=True):
                 if code != UNKNOWN:
-                    expected += gain * said[label].log_softmax(1)[:, code]
+                    expected += gain * logits.log_softmax(1)[:, code]
             real = slice(SPECIALS, None)  # padding adds nothing to a basket
             moved = (offset[basket] - expected)[real]
             assert torch.allclose(moved, moved[:1].expand_as(moved), atol=1e-4) and expected[real].std() > 0.1
+
+
+def test_labels_and_products_teach_weights_of_their_own(model, samples):
+    """The loss of the products leaves what says the labels alone, and the labels' loss its corrections."""
+    evidence, batch = model.evidence, make_batch(samples, np.arange(24), Masking(VOCAB_SIZE, hide_trip_prob=0.0))
+    products, n_hidden = model.lookup.vocabulary(VOCAB_SIZE).detach(), (batch.slots < len(batch.places)).sum(1)
+    shown = shown_of(visible_ids(batch, VOCAB_SIZE), batch.quantity, batch.paid, n_hidden)
+    offset, logits = evidence(shown, batch.trip, products)
+
+    def moved(cost):
+        names, parameters = zip(*evidence.named_parameters(), strict=True)
+        grads = torch.autograd.grad(cost, parameters, allow_unused=True, retain_graph=True)
+        return {name for name, grad in zip(names, grads, strict=True) if grad is not None and grad.any()}
+
+    of_part = {"own.weight", "of_row.weight", "of_items.weight", "of_totals.weight", "of_totals.bias"}
+    corrections = {f"correction.{name}" for name in of_part} | {"gain.weight", "gain.bias"}
+    assert moved(offset.log_softmax(1)[:, SPECIALS].sum()) == corrections
+    assert moved(sum(logit[:, 0].sum() for logit in logits.values())) == {f"labels.{name}" for name in of_part}
 
 
 def test_a_trip_that_is_not_known_weighs_nothing(model, samples):
@@ -56,13 +78,8 @@ def test_a_trip_that_is_not_known_weighs_nothing(model, samples):
     with torch.no_grad():
         hidden = model(batch).product_logits
         assert torch.equal(hidden, model(replace(batch, trip=torch.ones_like(batch.trip))).product_logits)
-        offset, _ = model.evidence(
-            batch.ids[:, :1],
-            batch.quantity[:, :1],
-            batch.paid[:, :1],
-            torch.full_like(batch.trip, UNKNOWN),
-            model.lookup.vocabulary(VOCAB_SIZE),
-        )
+        one = shown_of(batch.ids[:, :1], batch.quantity[:, :1], batch.paid[:, :1], torch.ones(24, dtype=torch.int64))
+        offset, _ = model.evidence(one, torch.full_like(batch.trip, UNKNOWN), model.lookup.vocabulary(VOCAB_SIZE))
     assert not offset.any()
 
 
@@ -91,29 +108,36 @@ def test_the_labels_see_the_visible_products_and_no_hidden_one(model, samples):
 def test_at_the_start_no_product_says_anything():
     fresh, products = TripEvidence(VOCAB_SIZE), torch.randn(VOCAB_SIZE, 256)
     with torch.no_grad():
-        visible, one = torch.tensor([[4, 5], [6, 7]]), torch.ones(2, 2)
-        offset, logits = fresh(visible, one, one, torch.tensor([[0, 1, 2, 3], [1, 0, 0, 0]]), products)
+        visible, one, n_hidden = torch.tensor([[4, 5], [6, 7]]), torch.ones(2, 2), torch.tensor([1, 3])
+        offset, logits = fresh(
+            shown_of(visible, one, one, n_hidden), torch.tensor([[0, 1, 2, 3], [1, 0, 0, 0]]), products
+        )
     assert offset.abs().max() < 1e-6
     assert all(torch.equal(logit[0], logit[1]) for logit in logits.values())
 
 
 def test_what_was_spent_weighs_by_its_share():
     """Twice the items at half the price, or all prices tripled: the shares are the same; another split of the sum is another share."""
-    evidence, products = TripEvidence(VOCAB_SIZE), torch.zeros(VOCAB_SIZE, 256)
+    logits, products, nan = LabelLogits(VOCAB_SIZE), torch.zeros(VOCAB_SIZE, 256), torch.nan
+    torch.nn.init.normal_(logits.own.weight)
+    counted, shared = logits.own.weight.detach().chunk(2, dim=1)
+    visible = torch.tensor([[4, 5, PAD]] * 5)
+    quantity = torch.tensor([[1, 1, nan], [2, 1, nan], [1, 1, nan], [3, nan, nan], [1, 1, nan]])
+    paid = torch.tensor([[3, 1, nan], [1.5, 1, nan], [9, 3, nan], [1, nan, nan], [2, 2, nan]])
     with torch.no_grad():
-        evidence.own.weight.normal_()
-        evidence.own.weight[:, : sum(CLASSES)] = 0  # counted
-        visible, trip = torch.tensor([[4, 5, PAD]]), torch.full((1, 4), UNKNOWN)
+        said, _ = logits(shown_of(visible, quantity, paid, torch.ones(5, dtype=torch.int64)), products)
+    summed = counted[4] + counted[5]
+    assert torch.allclose(said[:4], (summed + 0.75 * shared[4] + 0.25 * shared[5]).expand(4, -1), atol=1e-6)
+    assert torch.allclose(said[4], summed + 0.5 * shared[4] + 0.5 * shared[5], atol=1e-6)
 
-        def size(quantity, paid):
-            said = evidence(visible, torch.tensor([quantity]), torch.tensor([paid]), trip, products)[1]
-            return said["basket_size"]
 
-        nan = torch.nan
-        one = size([1.0, 1.0, nan], [3.0, 1.0, nan])
-        expected = (0.75 * evidence.own.weight[4] + 0.25 * evidence.own.weight[5])[-4:]
-        assert torch.allclose(one[0], expected, atol=1e-6)
-        assert torch.allclose(one, size([2.0, 1.0, nan], [1.5, 1.0, nan]))
-        assert torch.allclose(one, size([1.0, 1.0, nan], [9.0, 3.0, nan]))
-        assert torch.allclose(one, size([3.0, nan, nan], [1.0, nan, nan]))
-        assert not torch.allclose(one, size([1.0, 1.0, nan], [2.0, 2.0, nan]))
+def test_a_basket_has_its_items_and_each_hidden_product_as_one():
+    """Four items are four: shown one by one, two of one, or hidden."""
+    logits, products, nan = LabelLogits(VOCAB_SIZE), torch.zeros(VOCAB_SIZE, 256), torch.nan
+    torch.nn.init.normal_(logits.of_items.weight)
+    visible = torch.tensor([[4, 5, 6, PAD], [4, 5, PAD, PAD], [4, PAD, PAD, PAD], [4, 5, PAD, PAD]])
+    quantity = torch.tensor([[1, 1, 1, nan], [2, 1, nan, nan], [nan, nan, nan, nan], [40, 60, nan, nan]])
+    with torch.no_grad():
+        said, _ = logits(shown_of(visible, quantity, torch.ones(4, 4), torch.tensor([1, 1, 3, 1])), products)
+    assert torch.equal(said[:3], logits.of_items.weight[4].expand(3, -1))
+    assert torch.equal(said[3], logits.of_items.weight[MOST_ITEMS])
