@@ -86,18 +86,19 @@ def train(shop: Shop) -> None:
 
 
 def tensors(shop: Shop, split: str) -> dict[str, tuple[int, dict[str, np.ndarray]]]:
-    """Week and all six tensors' rows of every basket of `split`, nothing hidden, by basket id."""
+    """Week and all six tensors' rows of every basket of `split`, nothing hidden, by basket id; baskets of one length together, so none is padded."""
     vocabulary = load_vocabulary(shop.data)
     lookup = Lookup(load_tables(shop.data)).double()
     samples = load_samples(shop.data, split)
     found = {}
-    for row in range(len(samples)):
-        batch = make_batch(samples, np.array([row]), Masking(vocabulary.size, hide_trip_prob=0.0, is_evaluation=True))
+    for length in np.unique(samples.lengths):
+        rows = np.flatnonzero(samples.lengths == length)
+        batch = make_batch(samples, rows, Masking(vocabulary.size, hide_trip_prob=0.0, is_evaluation=True))
         six = lookup(batch)
-        found[samples.columns["basket_id"][row]] = (
-            int(samples.columns["week"][row]),
-            {name: getattr(six, name).detach().numpy() for name in ("t1", "t2", "t3", "t4", "t5", "t6")},
-        )
+        of_all = {name: getattr(six, name).detach().numpy() for name in ("t1", "t2", "t3", "t4", "t5", "t6")}
+        for i, row in enumerate(rows):
+            of_one = {name: values[i] for name, values in of_all.items()}
+            found[samples.columns["basket_id"][row]] = int(samples.columns["week"][row]), of_one
     return found
 
 
