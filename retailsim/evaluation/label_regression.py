@@ -1,7 +1,8 @@
 """What the visible basket alone says about a trip label: multinomial logistic regression (SPEC C32).
 
-The rival of the auxiliary heads. Its columns are the visible products, 0/1, each one's share of what was spent, how many there
-are, one column a number, and the logarithms of items a product and of £ an item.
+The rival of the auxiliary heads, with what they see of the basket. Its columns are the visible products, 0/1, each one's share
+of what was spent, how many there are and how many items the basket has with every hidden product as one, one column a
+number, and the logarithms of items a product and of £ an item.
 
 Legend: B baskets · V vocabulary · F columns · K classes.
 """
@@ -14,28 +15,36 @@ from scipy.special import logsumexp
 from retailsim.labels import UNKNOWN
 
 MOST_VISIBLE = 20  # more visible products share a column
+MOST_ITEMS = 63  # more items share a column
 PENALTY = 1.0  # λ of ½ λ |w|² beside the summed log-likelihood
 ITERATIONS = 60
 
 
-def columns_of(items: csr_array, spent: csr_array) -> csr_array:
-    """What the regression sees, sparse [B, F] with F = 2 V + 23.
+def columns_of(items: csr_array, spent: csr_array, n_hidden: np.ndarray) -> csr_array:
+    """What the regression sees, sparse [B, F] with F = 2 V + 87.
 
     Args:
         items: of each visible product, [B, V]; above 0 where it is visible.
         spent: £ on each, with the entries of `items`.
+        n_hidden: how many products of each basket are hidden, int [B].
     """
-    n = np.minimum(np.diff(items.indptr), MOST_VISIBLE)
-    number = csr_array((np.ones(len(n)), (np.arange(len(n)), n)), shape=(len(n), MOST_VISIBLE + 1))
+    n = np.diff(items.indptr)
     visible, share, all_items, total = items.copy(), spent.copy(), items.sum(axis=1), spent.sum(axis=1)
     visible.data = np.ones_like(visible.data)
     share.data = share.data / np.repeat(total, np.diff(spent.indptr))
     # Ratios, since the sums themselves go with the number of products: the fit would need several times the iterations.
     ratios = np.ones((len(n), 2))
     shown = n > 0
-    ratios[shown, 0] = all_items[shown] / np.diff(items.indptr)[shown]
+    ratios[shown, 0] = all_items[shown] / n[shown]
     ratios[shown, 1] = total[shown] / all_items[shown]
-    return csr_array(hstack([visible, number, share, csr_array(np.log(ratios))], format="csr"))
+    numbers = _one_column_each(n, MOST_VISIBLE), _one_column_each(np.rint(all_items + n_hidden), MOST_ITEMS)
+    return csr_array(hstack([visible, share, *numbers, csr_array(np.log(ratios))], format="csr"))
+
+
+def _one_column_each(numbers: np.ndarray, most: int) -> csr_array:
+    """0/1, [B, most + 1]: a column for each number, the last for all from `most` on."""
+    column = np.minimum(numbers, most).astype(np.int64)
+    return csr_array((np.ones(len(column)), (np.arange(len(column)), column)), shape=(len(column), most + 1))
 
 
 def guess_label(fit: csr_array, labels: np.ndarray, asked: csr_array) -> np.ndarray:

@@ -67,7 +67,7 @@ class BasketModel(nn.Module):
         if self.evidence is None:
             return logits, trips
         known = batch.trip.masked_fill(batch.hide_trip[:, None], UNKNOWN)
-        n_hidden = (batch.slots < len(batch.places)).sum(1)
+        n_hidden = (batch.slots < batch.places.shape[0]).sum(1)
         shown = shown_of(visible_ids(batch, self.vocab_size), batch.quantity, batch.paid, n_hidden)
         offset, said = self.evidence(shown, known, products)
         basket = torch.div(batch.places, batch.ids.shape[1], rounding_mode="floor")

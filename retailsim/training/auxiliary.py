@@ -44,7 +44,8 @@ def visible_columns(samples: Samples, size: int) -> csr_array:
     shown = ~is_hidden & (samples.products < size)
     where, shape = (basket[shown], samples.products[shown]), (len(samples), size)
     items, price = (np.nan_to_num(of[shown], nan=1.0) for of in (samples.quantities, samples.prices))
-    return columns_of(csr_array((items, where), shape=shape), csr_array((items * price, where), shape=shape))
+    n_hidden = np.bincount(basket[is_hidden], minlength=len(samples))
+    return columns_of(csr_array((items, where), shape=shape), csr_array((items * price, where), shape=shape), n_hidden)
 
 
 def majority_classes(train: Samples) -> np.ndarray:

@@ -35,12 +35,12 @@ LIMIT = 1e-4
 ENDS = [(1, 1, 1), (2, 1, 3), (1, MAX_PLACES, histories.MAX_ENTRIES), (33, 7, 2)]  # B, S, K
 
 
-def of_shape(shop, predictor, has_history):
-    """A small model: with purchase histories, or of the document's kind."""
+def of_shape(shop, predictor, is_documents):
+    """A small model: of the document's kind, or with purchase histories and trip evidence."""
     torch.manual_seed(0)
     shape = ModelConfig(
         width=32, encoder_layers=1, encoder_head_width=16, state_size=8, decoder_layers=1, attention_heads=2,
-        feed_forward=32, history=has_history, history_width=16,
+        feed_forward=32, history=not is_documents, history_width=16, trip_evidence=not is_documents,
     )  # fmt: skip
     model = BasketModel(shape, load_tables(shop.data), predictor.vocabulary.size).eval()
     with torch.no_grad():  # what starts at zero would hide an input that is not used
@@ -53,8 +53,8 @@ def of_shape(shop, predictor, has_history):
 def models(shop, predictor):
     return {
         "trained": predictor.model,
-        "histories": of_shape(shop, predictor, True),
-        "document": of_shape(shop, predictor, False),
+        "histories": of_shape(shop, predictor, False),
+        "document": of_shape(shop, predictor, True),
     }
 
 
@@ -71,7 +71,8 @@ def random_inputs(model, baskets, places, entries):
     ids[np.arange(places) >= filled[:, None]] = PAD
     ids[np.arange(baskets), rng.integers(0, filled)] = MASK
     arrays |= {"ids": ids, "trip": rng.integers(-1, 4, (baskets, 4)), "trip_is_open": rng.random(baskets) < 0.5}
-    arrays["paid"][(ids <= MASK) | (rng.random(ids.shape) < 0.2)] = np.nan
+    for name in {"paid", "quantity"} & set(arrays):
+        arrays[name][(ids <= MASK) | (rng.random(ids.shape) < 0.2)] = np.nan
     if "bought" in arrays:
         arrays["bought"] = np.where(
             rng.random((baskets, entries)) < 0.1, PAD, rng.integers(3, sizes["V"], (1, entries))
@@ -259,26 +260,18 @@ def program_of(model, predictor):
     return as_program(model, {of.name: inputs[of.name] for of in model.inputs})
 
 
-def test_a_program_computes_the_model_at_every_size(models, predictor, tmp_path):
-    model = NextProduct(models["histories"]).eval()
-    write_program(program_of(model, predictor), tmp_path / "model.pt2")
-    program = torchs(tmp_path / "model.pt2")
-    for sizes in ENDS:
-        assert_agree(model, random_inputs(model, *sizes), program)
-    with pytest.raises(AssertionError, match=rf"ids.size\(\)\[1\] <= {MAX_PLACES}"):
-        program(random_inputs(model, 2, MAX_PLACES + 1, 2))
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["histories", "document"])
-def test_onnx_computes_the_model_at_every_size(models, predictor, tmp_path, kind):
+def test_programs_compute_the_model_at_every_size(models, predictor, tmp_path, kind):
     model = NextProduct(models[kind]).eval()
     program, names = program_of(model, predictor), [of.name for of in model.inputs]
     write_program(program, tmp_path / "model.pt2")
     write_onnx(program, names, tmp_path / "model.onnx")
+    program = torchs(tmp_path / "model.pt2")
     for sizes in ENDS:
-        arrays = random_inputs(model, *sizes)
-        assert_agree(model, arrays, torchs(tmp_path / "model.pt2"), onnxs(tmp_path / "model.onnx"))
+        assert_agree(model, random_inputs(model, *sizes), program, onnxs(tmp_path / "model.onnx"))
+    with pytest.raises(AssertionError, match=rf"ids.size\(\)\[1\] <= {MAX_PLACES}"):
+        program(random_inputs(model, 2, MAX_PLACES + 1, 2))
 
 
 @pytest.fixture(scope="module")
