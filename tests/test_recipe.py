@@ -92,8 +92,11 @@ def test_checkpoints_and_evaluation(shop, trained, capsys):  # C23 C25 C26 C28 C
         assert sum(b["n"] for b in record["calibration"][trip]["after"]["reliability"]) == fresh["n"]
     assert set(fresh) == metrics and fresh["n"] > 100
     assert record["views"]["all"]["trip_known"]["n"] == fresh["n"] + record["views"]["replayed"]["trip_known"]["n"]
-    for names in record["slices"].values():
-        assert sum(m["n"] for m in names.values()) == fresh["n"]
+    for trip, slices in (("trip_unknown", record["slices"]), ("trip_known", record["trip_known_slices"])):
+        for names in slices.values():
+            assert sum(m["n"] for m in names.values()) == fresh["n"]
+            hits = sum(m["n"] * m["top10"] for m in names.values() if m["n"])
+            assert hits == pytest.approx(fresh["n"] * record["views"]["fresh"][trip]["top10"])
     assert all(m["n"] == fresh["n"] for m in record["baselines"].values())
     assert set(record["auxiliary"]) == {"mission_type", "mission_focus", "price_sensitivity", "basket_size"}
     for label, m in record["auxiliary"].items():

@@ -58,6 +58,7 @@ def to_json(findings: Findings, split: str, checkpoint: str) -> dict[str, Any]:
             for view, rows in views.items()
         },
         "slices": _slices(findings, fresh, unknown.ranks),
+        "trip_known_slices": _slices(findings, fresh, findings.scored["trip_known"].ranks),
         "auxiliary": accuracies(unknown.guesses, findings.rivals, findings.protocol),
         "baselines": {name: Metrics.from_ranks(ranks[fresh]).to_json() for name, ranks in findings.baselines.items()},
         "intervals": _intervals(findings, fresh) if fresh.any() else {},

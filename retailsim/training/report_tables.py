@@ -97,7 +97,7 @@ def calibration_lines(record: Mapping[str, Any], trip: str, is_detailed: bool) -
 
 
 def breakdowns(record: Mapping[str, Any]) -> list[str]:
-    """The document's breakdown lines on fresh baskets with the trip unknown, beside the best baseline's Top-1 and Top-10."""
+    """The document's breakdown lines on fresh baskets, trip unknown, beside Top-1 and Top-10 of the best baseline and with it known."""
     lines: list[str] = []
     best = record["intervals"]["best_baseline"]
     for key, title in TITLES.items():
@@ -105,9 +105,10 @@ def breakdowns(record: Mapping[str, Any]) -> list[str]:
         for name, m in record["slices"][key].items():
             top1, top5, top10 = percents(m, "top1", "top5", "top10")
             rival1, rival10 = percents(record["rival_slices"][key][name], "top1", "top10")
+            known1, known10 = percents(record["trip_known_slices"][key][name], "top1", "top10")
             lines.append(
                 f"{name + ':':12s} Top-1: {top1}  |  Top-5: {top5}  |  Top-10: {top10}  |  {m['n']:,} hidden  |  "
-                f"{best}: Top-1 {rival1}, Top-10 {rival10}"
+                f"{best}: Top-1 {rival1}, Top-10 {rival10}  |  trip known: Top-1 {known1}, Top-10 {known10}"
             )
     return lines
 

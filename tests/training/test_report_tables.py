@@ -21,13 +21,15 @@ def record(**periods):
         "auxiliary": {},
         "slices": {**slices, "weekday": {"Monday": FIRST}},
         "rival_slices": {**slices, "weekday": {"Monday": SECOND}},
+        "trip_known_slices": {**slices, "weekday": {"Monday": {**SECOND, "top1": 0.375}}},
     }
 
 
-def test_a_breakdown_names_the_baseline_beside_it():
+def test_a_breakdown_names_the_baseline_and_the_trip_known_beside_it():
     (line,) = [line for line in breakdowns(record()) if line.startswith("Monday")]
     assert line == (
         "Monday:      Top-1: 12.50%  |  Top-5: 25.00%  |  Top-10: 50.00%  |  40 hidden  |  EASE: Top-1 25.00%, Top-10 75.00%"
+        "  |  trip known: Top-1 37.50%, Top-10 75.00%"
     )
 
 
