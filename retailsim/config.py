@@ -100,6 +100,17 @@ class Config:
 
 # What won on real receipts (docs/experiments.md): purchases of earlier weeks reach the logits, every basket gives more
 # lessons, plain cross-entropy, a rate fit for small models.
+_HISTORY_MODEL = ModelConfig(
+    width=128,
+    encoder_layers=2,
+    encoder_head_width=32,
+    state_size=16,
+    decoder_layers=1,
+    attention_heads=4,
+    feed_forward=256,
+    history=True,
+    trip_evidence=True,
+)
 _HISTORY_TRAINING = TrainConfig(
     epochs=6,
     learning_rate=3e-3,
@@ -117,52 +128,15 @@ _HISTORY_TRAINING = TrainConfig(
 
 PRESETS: dict[str, Config] = {
     "full": Config(),
-    "small": Config(
-        "small",
-        ModelConfig(
-            width=128,
-            encoder_layers=2,
-            encoder_head_width=32,
-            state_size=16,
-            decoder_layers=1,
-            attention_heads=4,
-            feed_forward=256,
-            history=True,
-            trip_evidence=True,
-        ),
-        _HISTORY_TRAINING,
-    ),
+    "small": Config("small", _HISTORY_MODEL, _HISTORY_TRAINING),
     "best": Config(
         "best",
-        ModelConfig(
-            width=256,
-            encoder_layers=2,
-            encoder_head_width=32,
-            state_size=16,
-            decoder_layers=1,
-            attention_heads=4,
-            feed_forward=512,
-            dropout=0.2,
-            history=True,
-            history_width=128,
-            trip_evidence=True,
-        ),
+        replace(_HISTORY_MODEL, width=256, feed_forward=512, dropout=0.2, history_width=128),
         replace(_HISTORY_TRAINING, learning_rate=1e-3, weight_decay=0.05),
     ),
     "tiny": Config(
         "tiny",
-        ModelConfig(
-            width=64,
-            encoder_layers=2,
-            encoder_head_width=32,
-            state_size=16,
-            decoder_layers=1,
-            attention_heads=2,
-            feed_forward=128,
-            history=True,
-            history_width=32,
-            trip_evidence=True,
-        ),
+        replace(_HISTORY_MODEL, width=64, attention_heads=2, feed_forward=128, history_width=32),
         replace(_HISTORY_TRAINING, epochs=20, batch_size=64),
     ),
 }

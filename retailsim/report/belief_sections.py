@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from retailsim.report.page import COLOURS, Figure, Section, line, paragraph, percent
+from retailsim.report.page import COLOURS, Figure, Section, in_percent, line, paragraph
 
 SLICES = {
     "weekday": "Weekday",
@@ -31,7 +31,7 @@ def breakdowns(found: Mapping[str, Any]) -> Section:
         traces = [
             {
                 "type": "bar", "name": name, "x": [f" {part}" for part in of], "marker": {"color": COLOURS[colour]},
-                "y": [percent(values[metric]) for values in of.values()],
+                "y": [in_percent(values[metric]) for values in of.values()],
                 "customdata": [values["n"] for values in of.values()],
                 "hovertemplate": "%{y:.2f} %, %{customdata:,} hidden products",
             }

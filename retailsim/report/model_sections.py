@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from retailsim.report.page import COLOURS, Figure, Section, line, paragraph, percent, table
+from retailsim.report.page import COLOURS, Figure, Section, in_percent, line, paragraph, table
 
 METRICS = {"top1": "Top-1", "top5": "Top-5", "top10": "Top-10", "mrr": "MRR", "ndcg10": "NDCG@10"}
 
@@ -157,7 +157,7 @@ def _whiskers(intervals: Mapping[str, Any]) -> dict[str, Sequence[float]]:
 
 def _bars(methods: Mapping[str, Mapping[str, Any]], whiskers: Mapping[str, Sequence[float]]) -> dict[str, Any]:
     names = list(methods)[::-1]
-    values = [percent(methods[name]["top10"]) for name in names]
+    values = [in_percent(methods[name]["top10"]) for name in names]
     low, high = (
         [
             abs(100 * whiskers[name][end] - value) if name in whiskers and value is not None else 0.0

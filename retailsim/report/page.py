@@ -117,7 +117,7 @@ def line(name: str, x: Sequence[Any], y: Sequence[Any], colour: str) -> dict[str
     }
 
 
-def percent(value: float | None) -> float | None:
+def in_percent(value: float | None) -> float | None:
     """A share 0–1 as it is drawn; None stays None."""
     return None if value is None else 100 * value
 
