@@ -255,23 +255,22 @@ def test_what_cannot_be_loaded_is_refused(shop, command):
         load_exported(folder, shop.data)
 
 
-def program_of(model, predictor):
-    inputs, _ = example(predictor, NextProduct(predictor.model))
-    return as_program(model, {of.name: inputs[of.name] for of in model.inputs})
+def assert_agree_at_every_size(model, folder):
+    program, onnx = torchs(folder / "model.pt2"), onnxs(folder / "model.onnx")
+    for sizes in ENDS:
+        assert_agree(model, random_inputs(model, *sizes), program, onnx)
+    with pytest.raises(AssertionError, match=rf"ids.size\(\)\[1\] <= {MAX_PLACES}"):
+        program(random_inputs(model, 2, MAX_PLACES + 1, 2))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["histories", "document"])
-def test_programs_compute_the_model_at_every_size(models, predictor, tmp_path, kind):
-    model = NextProduct(models[kind]).eval()
-    program, names = program_of(model, predictor), [of.name for of in model.inputs]
+def test_programs_of_the_documents_model_compute_it_at_every_size(models, predictor, tmp_path):
+    model = NextProduct(models["document"]).eval()
+    inputs, _ = example(predictor, NextProduct(predictor.model))
+    program = as_program(model, {of.name: inputs[of.name] for of in model.inputs})
     write_program(program, tmp_path / "model.pt2")
-    write_onnx(program, names, tmp_path / "model.onnx")
-    program = torchs(tmp_path / "model.pt2")
-    for sizes in ENDS:
-        assert_agree(model, random_inputs(model, *sizes), program, onnxs(tmp_path / "model.onnx"))
-    with pytest.raises(AssertionError, match=rf"ids.size\(\)\[1\] <= {MAX_PLACES}"):
-        program(random_inputs(model, 2, MAX_PLACES + 1, 2))
+    write_onnx(program, [of.name for of in model.inputs], tmp_path / "model.onnx")
+    assert_agree_at_every_size(model, tmp_path)
 
 
 @pytest.fixture(scope="module")
@@ -304,6 +303,7 @@ def test_the_command_writes_what_the_model_computes(exported, predictor):
     long = Request(when, customer=predictor.customers[0], basket=tuple(predictor.vocabulary.ids[3:40]))
     for asked in ([Request(when)], [replace(long, basket=())], [long] * 9):
         assert_agree(model, predictor.arrays(asked), *programs)
+    assert_agree_at_every_size(model, folder)
 
 
 @pytest.mark.slow
