@@ -46,7 +46,7 @@ def run(
         mapping: a YAML file or the name of a shipped one that says what other columns than the published ones mean.
         train_weeks: last week of the training split (80; of data that end before week 96, about two thirds of their weeks).
         val_weeks: last week of the validation split (95, or about four fifths); later weeks are the test split.
-        preset: size of the model: tiny (seconds), small (laptop), best (most accurate; a GPU helps), full (the document's).
+        preset: size of the model: tiny (seconds), small (laptop), best (wider; a GPU helps), full (the document's).
         epochs: epochs in all; left out: the preset's; with fewer, warm-up and fine-tuning take one each at most.
         batch_size: baskets per step; left out: the preset's.
         seed: seed of whatever is drawn.

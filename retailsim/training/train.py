@@ -65,7 +65,7 @@ def train(
         mask_prob: share 0–1 of a basket's products that is hidden (0.15).
         max_grad_norm: largest norm of the gradient; longer ones are shortened (full: 1.0, else 100).
         seed: seed of weights, masks, order and dropout (0).
-        preset: size of the model: tiny (seconds), small (laptop), best (most accurate; a GPU helps), full (the document's).
+        preset: size of the model: tiny (seconds), small (laptop), best (wider; a GPU helps), full (the document's).
         resume: go on from this checkpoint, or from the newest whole one of a folder, with its configuration; auto: the newest of --checkpoint-dir, and anew where it holds none.
         gradient_checkpointing: recompute activations in the backward pass: less memory, more time.
         checkpoint_every: steps between checkpoints inside an epoch; 0 saves at its end only.
