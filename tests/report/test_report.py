@@ -117,7 +117,7 @@ def test_the_labels_stand_beside_both_rivals(evaluated, beats, verdict):
     assert re.findall("<td.*?>(.*?)</td>", shown) == ["mission type", "50.00 %", "25.00 %", "62.50 %", "1,234"]
 
 
-def test_the_ablations_figures_are_its_files(evaluated, shop):
+def test_the_ablations_figures_are_its_files(page, evaluated):
     record = json.loads((evaluated / "ablation.json").read_text())
     record["retrained"] = {"seeds": 3, "runs": {"without T1": {"metrics": {"mrr": {"drop": 0.25}}}}}
     (figure,) = [part for part in ablation(record).parts if isinstance(part, Figure)]
