@@ -214,7 +214,7 @@ def test_what_a_source_does_not_have_is_unknown_and_moves_nothing_else():  # C2
         for key, row in after.items():
             assert {name for name in row if row[name] != before[key][name]} <= unknown, (absent, key)
             for name in unknown:
-                assert row[name] is None or row[name] == [None] * len(row[name]), (key, name)
+                assert row[name] is None or row[name] == [None] * len(row[name]), (absent, key)
         assert all(before["c1", 5][name] is not None for name in unknown)
 
 
