@@ -7,7 +7,7 @@
 #   INPUT           raw_data      CSV or Parquet file, or folder of weekly files
 #   NROWS           10000         rows to take, as whole customers; "all" takes every row
 #   EPOCHS          20            epochs; below 20 warm-up and fine-tuning take one epoch each
-#   PRESET          full          tiny (seconds), small (laptop), best (most accurate; a GPU helps), full (the document's)
+#   PRESET          full          tiny (seconds), small (laptop), best (wider; a GPU helps), full (the document's)
 #   DATA_DIR        data          root of everything that the stages write
 #   CHECKPOINT_DIR  checkpoints   where the model goes
 #   BATCH_SIZE      256           baskets per step (only as a variable)

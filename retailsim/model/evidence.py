@@ -8,6 +8,8 @@ has weights of its own (docs/decisions/0014-two-tasks-two-weights.md).
 Legend: B baskets · S places · V vocabulary · C classes of all labels.
 """
 
+from functools import reduce
+from operator import add
 from typing import NamedTuple
 
 import torch
@@ -123,7 +125,7 @@ class TripEvidence(nn.Module):
         more, heavier = self.correction(shown, products)
         corrected = (of_all.split(CLASSES, 1) for of_all in (weights.detach() + heavier, logits.detach() + more))
         by_label = zip(self.gain(shown.totals).exp().split(1, 1), *corrected, trip.T, strict=True)
-        offset = torch.stack([gain * _likelihood(*of_label) for gain, *of_label in by_label]).sum(0)
+        offset = reduce(add, (gain * _likelihood(*of_label) for gain, *of_label in by_label))
         return offset, dict(zip(TRIP_LABELS, logits.split(CLASSES, 1), strict=True))
 
 

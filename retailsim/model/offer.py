@@ -8,6 +8,9 @@ fold, so that training finds them as honest as later weeks do; afterwards their 
 Legend: B baskets · S places · K earlier products · D width · V vocabulary · C companions of a product · N signals.
 """
 
+from functools import reduce
+from operator import add
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -76,7 +79,7 @@ class Offer(nn.Module):
     def forward(self, context: Float[Tensor, "B D"], signals: tuple[Float[Tensor, "B V"], ...]) -> Float[Tensor, "B V"]:
         """The sum of the signals, each times its gain, which the decoder at position 0 (`context`) gives."""
         gains = self.gains(context).split(1, dim=-1)
-        return torch.stack([gain * signal for gain, signal in zip(gains, signals, strict=True)]).sum(0)
+        return reduce(add, (gain * signal for gain, signal in zip(gains, signals, strict=True)))
 
     def _rise(
         self, ids: Tensor, weights: Tensor, products: Tensor, amounts: Tensor, sample: Tensor, like: Tensor
