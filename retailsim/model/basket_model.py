@@ -60,18 +60,19 @@ class BasketModel(nn.Module):
         if self.history is None and self.evidence is None:
             return head(hidden), trips
         products = self.lookup.vocabulary(self.vocab_size)
-        if self.history is None or chain is None:
-            logits = head(hidden)
-        else:
-            logits = self.history(batch, hidden, context, products, head, chain)
-        if self.evidence is None:
+        told = None
+        if self.evidence is not None:
+            known = batch.trip.masked_fill(batch.hide_trip[:, None], UNKNOWN)
+            n_hidden = (batch.slots < batch.places.shape[0]).sum(1)
+            shown = shown_of(visible_ids(batch, self.vocab_size), batch.quantity, batch.paid, n_hidden)
+            told, said = self.evidence(shown, known, products)
+            trips = {label: trips[label] + said[label] for label in trips}
+        if self.history is not None and chain is not None:
+            return self.history(batch, hidden, context, products, head, chain, told), trips
+        logits = head(hidden)
+        if told is None:
             return logits, trips
-        known = batch.trip.masked_fill(batch.hide_trip[:, None], UNKNOWN)
-        n_hidden = (batch.slots < batch.places.shape[0]).sum(1)
-        shown = shown_of(visible_ids(batch, self.vocab_size), batch.quantity, batch.paid, n_hidden)
-        offset, said = self.evidence(shown, known, products)
-        basket = torch.div(batch.places, batch.ids.shape[1], rounding_mode="floor")
-        return logits + offset[basket], {label: trips[label] + said[label] for label in trips}
+        return logits + told[torch.div(batch.places, batch.ids.shape[1], rounding_mode="floor")], trips
 
     def set_product_prior(self, log_prior: Float[Tensor, " V"]) -> None:
         """See `ProductHead.set_prior`; what the chain sells lately is compared with it."""

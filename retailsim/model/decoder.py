@@ -10,9 +10,9 @@ import math
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
-from torch.nn import functional
 
 from retailsim.config import ModelConfig
+from retailsim.model.attention import attend
 from retailsim.model.dropout import Dropout
 
 
@@ -64,19 +64,6 @@ class CrossAttention(nn.Module):
             queries = torch.zeros_like(keys).flatten(0, 1).index_copy(0, rows, queries).view_as(keys)
         mixed = attend(queries, keys, values, ~is_padding[:, None, None, :], self.heads)
         return self.out_proj(mixed if rows is None else mixed.flatten(0, 1)[rows])
-
-
-def attend(
-    queries: Float[Tensor, "B L D"],
-    keys: Float[Tensor, "B L D"],
-    values: Float[Tensor, "B L D"],
-    is_visible: Bool[Tensor, "B 1 _ L"],
-    heads: int,
-) -> Float[Tensor, "B L D"]:
-    """Scaled dot-product attention in `heads` heads; each query needs one visible key."""
-    queries, keys, values = (t.unflatten(-1, (heads, -1)).transpose(1, 2) for t in (queries, keys, values))
-    result = functional.scaled_dot_product_attention(queries, keys, values, attn_mask=is_visible)
-    return result.transpose(1, 2).flatten(2)
 
 
 class DecoderLayer(nn.Module):

@@ -8,8 +8,6 @@ has weights of its own (docs/decisions/0014-two-tasks-two-weights.md).
 Legend: B baskets · S places · V vocabulary · C classes of all labels.
 """
 
-from functools import reduce
-from operator import add
 from typing import NamedTuple
 
 import torch
@@ -19,6 +17,7 @@ from torch.nn import functional
 
 from retailsim import layout
 from retailsim.labels import TRIP_LABELS
+from retailsim.model.precision import without_autocast
 from retailsim.vocab import PAD
 
 LEAST = 1e-30  # probability, so that its logarithm is finite
@@ -123,20 +122,25 @@ class TripEvidence(nn.Module):
         """
         logits, weights = self.labels(shown, products)
         more, heavier = self.correction(shown, products)
-        corrected = (of_all.split(CLASSES, 1) for of_all in (weights.detach() + heavier, logits.detach() + more))
-        by_label = zip(self.gain(shown.totals).exp().split(1, 1), *corrected, trip.T, strict=True)
-        offset = reduce(add, (gain * _likelihood(*of_label) for gain, *of_label in by_label))
+        gains = self.gain(shown.totals).exp() * (trip >= 0)
+        with without_autocast(logits):
+            offset = _likelihood(weights.detach() + heavier, logits.detach() + more, trip, gains)
         return offset, dict(zip(TRIP_LABELS, logits.split(CLASSES, 1), strict=True))
 
 
 def _likelihood(
-    weights: Float[Tensor, "V c"], logits: Float[Tensor, "B c"], code: Int[Tensor, " B"]
+    weights: Float[Tensor, "V C"], logits: Float[Tensor, "B C"], trip: Int[Tensor, "B 4"], gains: Float[Tensor, "B 4"]
 ) -> Float[Tensor, "B V"]:
-    """log P(class `code` | visible products and each product), up to what all products share; 0 where the code is −1.
+    """log P(classes `trip` | visible products and each product), up to what all products share, each label times its gain.
 
-    The sum over classes of exp(logit + weight) is a matrix product, so no [B, V, c] is made.
+    Both the classes' own weights and the sum over classes of exp(logit + weight) are matrix products: no [B, V, C] is made.
     """
-    weights = weights - weights.amax(1, keepdim=True)  # which changes nothing, but no weight is too large to be raised
-    told = functional.embedding(code.clamp(min=0), weights.T)
-    expected = (logits.softmax(1) @ weights.exp().T).clamp(min=LEAST)
-    return (told - expected.log()) * (code >= 0)[:, None]
+    # taking a label's largest weight off all of its weights changes nothing, but none is too large to be raised
+    by_label = [of_label - of_label.amax(1, keepdim=True) for of_label in weights.split(CLASSES, 1)]
+    each = list(zip(trip.clamp(min=0).T, gains.to(weights.dtype).split(1, 1), CLASSES, strict=True))
+    told = torch.cat([functional.one_hot(code, classes) * gain for code, gain, classes in each], dim=1)
+    offset = told @ torch.cat(by_label, dim=1).T
+    for (_, gain, _), of_label, said in zip(each, by_label, logits.split(CLASSES, 1), strict=True):
+        expected = said.to(weights.dtype).softmax(1).clamp(min=LEAST) @ of_label.exp().T
+        offset = torch.addcmul(offset, gain, expected.log(), value=-1.0)
+    return offset

@@ -55,6 +55,7 @@ class HistoryHead(nn.Module):
         products: Float[Tensor, "V _"],
         head: ProductHead,
         chain: Float[Tensor, "B V"],
+        told: Float[Tensor, "B V"] | None = None,
     ) -> Float[Tensor, "M V"]:
         """Logits at the hidden places.
 
@@ -65,20 +66,23 @@ class HistoryHead(nn.Module):
             products: T2 of the vocabulary; the head's weights are tied to it, each product's own part is added.
             head: the document's product head.
             chain: what the chain sold lately, see `chain`.
+            told: what else is added to the logits of each basket's places.
         """
         basket = torch.div(batch.places, batch.ids.shape[1], rounding_mode="floor")
         visible = visible_ids(batch, len(products))
         signals = self.offer.signals(
             visible, batch.bought, frequency(batch.habits), batch.sample, self.log_prior, chain, batch.store_counts
         )
-        here = torch.stack([signal.gather(1, batch.bought) for signal in signals], dim=-1)  # of each entry's product
+        of_each = batch.bought[:, None].expand(-1, SIGNALS, -1)
+        here = signals.gather(2, of_each).transpose(1, 2)  # of each entry's product
         entries, habits = self.entries(products, batch.bought, torch.cat([batch.habits, here], dim=-1))
         places = torch.cat([hidden, torch.zeros_like(hidden[:1])])[batch.slots]  # [B, P, D]
         places, scores = self.recall(places, entries, habits, batch.bought)
-        offset = self.offer(context, signals).scatter(1, visible, EXCLUDED)[basket]
-        offset = offset.scatter_add(1, batch.bought[basket], scores[basket, batch.within].to(offset.dtype))
+        offset = self.offer(context, signals) + head.to_products.bias
+        offset = (offset if told is None else offset + told).scatter_(1, visible, EXCLUDED)[basket]
+        offset = offset.scatter_add_(1, batch.bought[basket], scores[basket, batch.within].to(offset.dtype))
         weight = head.to_products.weight + self.tie(products)
-        return head.transform(places[basket, batch.within]) @ weight.T + head.to_products.bias + offset
+        return head.transform(places[basket, batch.within]) @ weight.T + offset
 
 
 def frequency(habits: Float[Tensor, "B K F"]) -> Float[Tensor, "B K"]:

@@ -8,15 +8,13 @@ fold, so that training finds them as honest as later weeks do; afterwards their 
 Legend: B baskets · S places · K earlier products · D width · V vocabulary · C companions of a product · N signals.
 """
 
-from functools import reduce
-from operator import add
-
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from retailsim.config import ModelConfig
 from retailsim.model.lookup import Tables
+from retailsim.model.precision import without_autocast
 from retailsim.vocab import PAD
 
 STORE_PRIOR = 5.0  # baskets: how much of the store's history weighs as much as the chain's share
@@ -56,7 +54,7 @@ class Offer(nn.Module):
         log_prior: Float[Tensor, " V"],
         chain: Float[Tensor, "B V"],
         store: Float[Tensor, "B V"],
-    ) -> tuple[Float[Tensor, "B V"], ...]:
+    ) -> Float[Tensor, "B N V"]:
         """Chain over training, store over chain, companions in log and plain, companions with successors in log, successors plain.
 
         Args:
@@ -74,12 +72,13 @@ class Offer(nn.Module):
         rise = self._rise(self.companions, self.companion_weights, visible, is_shown, sample, chain)
         follow = self._rise(self.successors, self.successor_weights, bought, often, sample, chain)
         in_log, both = (((chain + r).relu() + FLOOR).log() - floor for r in (rise, rise + follow))
-        return log_chain - log_prior, at_store.log() - log_chain, in_log, rise, both, follow
+        return torch.stack([log_chain - log_prior, at_store.log() - log_chain, in_log, rise, both, follow], dim=1)
 
-    def forward(self, context: Float[Tensor, "B D"], signals: tuple[Float[Tensor, "B V"], ...]) -> Float[Tensor, "B V"]:
+    def forward(self, context: Float[Tensor, "B D"], signals: Float[Tensor, "B N V"]) -> Float[Tensor, "B V"]:
         """The sum of the signals, each times its gain, which the decoder at position 0 (`context`) gives."""
-        gains = self.gains(context).split(1, dim=-1)
-        return reduce(add, (gain * signal for gain, signal in zip(gains, signals, strict=True)))
+        gains = self.gains(context)[:, None]
+        with without_autocast(context):
+            return (gains.to(signals.dtype) @ signals)[:, 0]
 
     def _rise(
         self, ids: Tensor, weights: Tensor, products: Tensor, amounts: Tensor, sample: Tensor, like: Tensor

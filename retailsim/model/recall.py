@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from retailsim.config import ModelConfig
+from retailsim.model.attention import attend
 from retailsim.vocab import PAD
 
 
@@ -63,12 +64,8 @@ class Recall(nn.Module):
         """The places with what they recall, and every entry's score: 0 for the trip and for padding."""
         is_product = bought != PAD
         is_entry = is_product.index_fill(1, torch.zeros(1, dtype=torch.long, device=bought.device), True)
-        queries, keys, values = (
-            t.unflatten(-1, (self.heads, -1)).transpose(1, 2)
-            for t in (self.query(hidden), self.key(entries), self.value(entries))
-        )
-        recalled = functional.scaled_dot_product_attention(queries, keys, values, attn_mask=is_entry[:, None, None])
-        hidden = self.norm(hidden + self.out_proj(recalled.transpose(1, 2).flatten(2)))
+        recalled = attend(self.query(hidden), self.key(entries), self.value(entries), is_entry[:, None, None], self.heads)
+        hidden = self.norm(hidden + self.out_proj(recalled))
         in_context = self.point(hidden) @ entries.transpose(1, 2) / math.sqrt(entries.shape[-1])
         alone = self.score(functional.gelu(habits)).transpose(1, 2)
         return hidden, (in_context + alone) * is_product[:, None]

@@ -5,7 +5,8 @@ import math
 import torch
 
 from retailsim.config import PRESETS
-from retailsim.model.decoder import CrossAttention, DecoderLayer, SelfAttention, attend
+from retailsim.model.attention import attend
+from retailsim.model.decoder import CrossAttention, DecoderLayer, SelfAttention
 
 CONFIG = PRESETS["tiny"].model
 NONE_PADDED = torch.zeros(1, 6, dtype=torch.bool)
