@@ -64,7 +64,9 @@ class Recall(nn.Module):
         """The places with what they recall, and every entry's score: 0 for the trip and for padding."""
         is_product = bought != PAD
         is_entry = is_product.index_fill(1, torch.zeros(1, dtype=torch.long, device=bought.device), True)
-        recalled = attend(self.query(hidden), self.key(entries), self.value(entries), is_entry[:, None, None], self.heads)
+        recalled = attend(
+            self.query(hidden), self.key(entries), self.value(entries), is_entry[:, None, None], self.heads
+        )
         hidden = self.norm(hidden + self.out_proj(recalled))
         in_context = self.point(hidden) @ entries.transpose(1, 2) / math.sqrt(entries.shape[-1])
         alone = self.score(functional.gelu(habits)).transpose(1, 2)

@@ -54,6 +54,17 @@ def test_attention_by_hand():
     torch.testing.assert_close(attend(queries, keys, values, is_visible, 1).flatten(), torch.tensor([10.0, second]))
 
 
+def test_on_a_cpu_attention_is_computed_in_float32_whatever_autocast_says():
+    draw = torch.Generator().manual_seed(0)
+    rounded = [torch.randn(2, 5, 8, generator=draw).bfloat16() for _ in range(3)]
+    is_visible = torch.rand(2, 1, 5, 5, generator=draw) < 0.5
+    is_visible[..., 0] = True
+    exact = attend(*(t.float() for t in rounded), is_visible, 2)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(attend(*rounded, is_visible, 2), exact)
+        assert torch.equal(attend(*(t.float() for t in rounded), is_visible, 2), exact)
+
+
 def test_a_basket_of_padding_gives_numbers():
     """Position 0 is always there, so no row of the attention is empty."""
     is_padding = torch.tensor([[False] + [True] * 5])
