@@ -5,6 +5,9 @@ Tibshirani 1993, chapter 8). Each replicate gives every customer a Poisson(1) we
 replacement, which needs no list of draws and can be made in blocks.
 """
 
+from collections.abc import Hashable, Mapping
+from typing import TypeVar
+
 import numpy as np
 
 from retailsim.evaluation.metrics import VALUES
@@ -12,6 +15,7 @@ from retailsim.evaluation.metrics import VALUES
 REPLICATES = 1000
 LEVEL = 0.95  # share 0–1 of the replicates inside the interval
 BLOCK = 4_000_000  # weights held at a time
+Name = TypeVar("Name", bound=Hashable)
 
 
 def units_of(customer: np.ndarray, basket: np.ndarray) -> np.ndarray:
@@ -38,7 +42,7 @@ def interval(
         seed: of the replicates; the same for methods that are to be compared.
         replicates: how many.
     """
-    return _percentiles(VALUES[metric](ranks), units, seed, replicates)
+    return intervals({metric: VALUES[metric](ranks)}, units, seed, replicates)[metric]
 
 
 def interval_of_difference(
@@ -48,19 +52,23 @@ def interval_of_difference(
 
     The pairing takes out what makes a basket hard for every method: 0 outside the interval is a real difference.
     """
-    return _percentiles(VALUES[metric](ranks) - VALUES[metric](others), units, seed, replicates)
+    return intervals({metric: VALUES[metric](ranks) - VALUES[metric](others)}, units, seed, replicates)[metric]
 
 
-def _percentiles(values: np.ndarray, units: np.ndarray, seed: int, replicates: int) -> tuple[float, float]:
-    means = replicate_means(values, units, np.random.default_rng(seed), replicates)
-    low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return float(low), float(high)
+def intervals(
+    values: Mapping[Name, np.ndarray], units: np.ndarray, seed: int, replicates: int = REPLICATES
+) -> dict[Name, tuple[float, float]]:
+    """The interval of the mean of each of `values`, all [M], by name: every replicate is drawn once for all of them."""
+    columns = np.stack(list(values.values()), axis=1)
+    means = replicate_means(columns, units, np.random.default_rng(seed), replicates)
+    low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
+    return dict(zip(values, zip(low.tolist(), high.tolist(), strict=True), strict=True))
 
 
 def replicate_means(
     values: np.ndarray, units: np.ndarray, generator: np.random.Generator, replicates: int
 ) -> np.ndarray:
-    """Mean of `values` [M] in each replicate, float64 [replicates]; the weight of a value is that of its unit.
+    """Mean of each column of `values` [M, J] in each replicate, float64 [replicates, J]; the weight of a row is that of its unit.
 
     Raises:
         ValueError: there is nothing to draw from.
@@ -68,12 +76,14 @@ def replicate_means(
     if not len(values):
         raise ValueError("no hidden products: there is no interval")
     counts = np.bincount(units)
-    sums = np.stack([np.bincount(units, weights=values), counts], axis=1)[counts > 0]  # [U, 2]
+    sums = np.stack([*(np.bincount(units, weights=column) for column in values.T), counts], axis=1)[
+        counts > 0
+    ]  # [U, J + 1]
     step = max(1, BLOCK // len(sums))
     blocks = [
         generator.poisson(1.0, (min(step, replicates - start), len(sums))).astype(np.float64) @ sums
         for start in range(0, replicates, step)
     ]
-    total, weight = np.concatenate(blocks).T
+    total, weight = np.split(np.concatenate(blocks), [-1], axis=1)
     # A replicate that drew nobody (a chance of e^-U) says nothing; it stands at the plain mean.
-    return np.divide(total, weight, out=np.full(replicates, values.mean()), where=weight > 0)
+    return np.divide(total, weight, out=np.tile(values.mean(0), (replicates, 1)), where=weight > 0)

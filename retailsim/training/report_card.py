@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from retailsim.evaluation.calibration import summary
-from retailsim.evaluation.intervals import interval, interval_of_difference, units_of
+from retailsim.evaluation.intervals import LEVEL, intervals, units_of
 from retailsim.evaluation.metrics import VALUES, Metrics, slice_codes, sliced
 from retailsim.training.auxiliary import LabelRivals, accuracies
 from retailsim.training.history_slices import bought_before, product_baskets
@@ -93,17 +93,22 @@ def _slices(findings: Findings, rows: np.ndarray, ranks: np.ndarray) -> dict[str
 def _intervals(findings: Findings, rows: np.ndarray) -> dict[str, Any]:
     protocol = findings.protocol
     units = units_of(protocol.of_hidden(protocol.hidden.customer)[rows], protocol.hidden.basket[rows])
-    found: dict[str, Any] = {"level": 0.95}
+    values: dict[tuple[str, str], np.ndarray] = {}
+    best = {trip: findings.best_baseline(rows, trip) for trip in TRIPS}
+    baselines = {name: ranks[rows] for name, ranks in findings.baselines.items()}
     for trip in reversed(TRIPS):
-        ranks, best = findings.scored[trip].ranks[rows], findings.best_baseline(rows, trip)
-        others = findings.baselines[best][rows]
-        found[f"fresh_{trip}"] = {m: list(interval(ranks, units, m, SEED)) for m in VALUES}
-        gap = {m: list(interval_of_difference(ranks, others, units, m, SEED)) for m in VALUES}
-        found[f"against_best_{trip}"] = {"baseline": best, "difference": gap}
-    found["baselines"] = {
-        name: {m: list(interval(ranks[rows], units, m, SEED)) for m in ("top10", "mrr")}
-        for name, ranks in findings.baselines.items()
-    }
+        ranks, others = findings.scored[trip].ranks[rows], baselines[best[trip]]
+        values |= {(f"fresh_{trip}", m): of(ranks) for m, of in VALUES.items()}
+        values |= {(f"against_best_{trip}", m): of(ranks) - of(others) for m, of in VALUES.items()}
+    values |= {(name, m): VALUES[m](ranks) for name, ranks in baselines.items() for m in ("top10", "mrr")}
+    by_name: dict[str, dict[str, list[float]]] = {}
+    for (name, metric), ends in intervals(values, units, SEED).items():
+        by_name.setdefault(name, {})[metric] = list(ends)
+    found: dict[str, Any] = {"level": LEVEL}
+    for trip in reversed(TRIPS):
+        found[f"fresh_{trip}"] = by_name[f"fresh_{trip}"]
+        found[f"against_best_{trip}"] = {"baseline": best[trip], "difference": by_name[f"against_best_{trip}"]}
+    found["baselines"] = {name: by_name[name] for name in baselines}
     unknown = found["against_best_trip_unknown"]
     return {**found, "best_baseline": unknown["baseline"], "difference": unknown["difference"]}
 

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from retailsim.evaluation.intervals import interval, interval_of_difference, replicate_means, units_of
+from retailsim.evaluation.intervals import interval, interval_of_difference, intervals, replicate_means, units_of
+from retailsim.evaluation.metrics import VALUES
 
 MISS = 100.0
 
@@ -58,8 +59,16 @@ def test_a_constant_has_no_width_and_nobody_has_no_interval():
 
 def test_replicates_average_to_the_mean():
     ranks, units = _shop(np.random.default_rng(4), 400)
-    means = replicate_means(1 / ranks, units, np.random.default_rng(0), 2000)
-    assert means.mean() == pytest.approx((1 / ranks).mean(), rel=0.01)
+    columns = np.stack([1 / ranks, ranks == 1], axis=1)
+    means = replicate_means(columns, units, np.random.default_rng(0), 2000)
+    assert means.mean(0) == pytest.approx(columns.mean(0), rel=0.01)
+
+
+def test_intervals_of_several_metrics_are_those_of_each():
+    ranks, units = _shop(np.random.default_rng(4), 400)
+    together = intervals({metric: of(ranks) for metric, of in VALUES.items()}, units, seed=0)
+    for metric, ends in together.items():
+        assert ends == pytest.approx(interval(ranks, units, metric, seed=0))
 
 
 def test_a_paired_difference_is_seen_where_two_intervals_overlap():
