@@ -96,7 +96,7 @@ def make_step(name: str, config: Config, tables: Tables, vocab_size: int) -> Ste
     if name in ENCODERS:
         model.world.encoder = nn.ModuleList(ENCODERS[name](config.model) for _ in range(config.model.encoder_layers))
     forward = torch.compile(model, dynamic=True) if "compile" in name else model
-    groups = parameter_groups(model, config.train.weight_decay)
+    groups = parameter_groups(model, config.train.weight_decay, config.train.evidence_rate)
     optimizer = torch.optim.AdamW(groups, lr=config.train.learning_rate, fused=True)
     return Step(name, config, model, forward, optimizer)
 

@@ -56,7 +56,8 @@ class TrainConfig:
     focal_gamma: float = 2.0  # 0: plain cross-entropy
     contrastive_share: float = 0.20  # of the loss of main phase and fine-tuning
     auxiliary_share: float = 0.20  # of the loss of main phase and fine-tuning: the trip's labels
-    cosine: bool = False  # one rate that falls along a cosine over all epochs, instead of one per phase
+    cosine: bool = False  # one rate that falls step by step along a cosine over all epochs, instead of one per phase
+    evidence_rate: float = 1.0  # at how many times the rate the trip evidence learns
     temperature: float = 0.1  # of the contrastive loss
     seed: int = 0
 
@@ -113,7 +114,7 @@ _HISTORY_MODEL = ModelConfig(
 )
 _HISTORY_TRAINING = TrainConfig(
     epochs=6,
-    learning_rate=3e-3,
+    learning_rate=2e-3,
     warmup_epochs=0,
     finetune_epochs=1,
     mask_prob=0.25,
@@ -124,6 +125,7 @@ _HISTORY_TRAINING = TrainConfig(
     contrastive_share=0.0,
     auxiliary_share=0.1,
     cosine=True,
+    evidence_rate=3.0,
 )
 
 PRESETS: dict[str, Config] = {

@@ -109,6 +109,8 @@ class TripEvidence(nn.Module):
         self.gain = nn.Linear(TOTALS, len(CLASSES))  # log of each label's gain on the products
         nn.init.zeros_(self.gain.weight)
         nn.init.zeros_(self.gain.bias)
+        for parameter in self.parameters():
+            parameter._is_evidence = True  # type: ignore[attr-defined]
 
     def forward(
         self, shown: Shown, trip: Int[Tensor, "B 4"], products: Float[Tensor, "V _"]

@@ -148,13 +148,22 @@ def parameter_count(model: nn.Module) -> int:
     return sum(p.numel() for p in model.parameters() if p.requires_grad)
 
 
-def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """The two groups for an optimiser: decayed, and those marked `_no_weight_decay` in their modules."""
+def parameter_groups(model: nn.Module, weight_decay: float, evidence_rate: float = 1.0) -> list[dict[str, Any]]:
+    """The groups for an optimiser: decayed, those marked `_no_weight_decay` in their modules, and trip evidence where there is any.
+
+    `rate` is what a group's learning rate is multiplied by.
+    """
+    of_evidence = [p for p in model.parameters() if getattr(p, "_is_evidence", False)]
     decayed: list[nn.Parameter] = []
     kept: list[nn.Parameter] = []
-    for parameter in model.parameters():
+    for parameter in (p for p in model.parameters() if not getattr(p, "_is_evidence", False)):
         (kept if getattr(parameter, "_no_weight_decay", False) else decayed).append(parameter)
-    return [{"params": decayed, "weight_decay": weight_decay}, {"params": kept, "weight_decay": 0.0}]
+    groups = [
+        {"params": decayed, "weight_decay": weight_decay, "rate": 1.0},
+        {"params": kept, "weight_decay": 0.0, "rate": 1.0},
+        {"params": of_evidence, "weight_decay": weight_decay, "rate": evidence_rate},
+    ]
+    return groups if of_evidence else groups[:2]
 
 
 def _called(layer: nn.Module, *inputs: Tensor | None) -> Tensor:

@@ -15,7 +15,7 @@ from retailsim.training.guard import Guard
 from retailsim.training.run import Run, Training, prepare
 from retailsim.training.run_log import EpochReport, RunLog
 from retailsim.training.samples import Samples
-from retailsim.training.schedule import Phase, phase_at
+from retailsim.training.schedule import Phase, phase_at, rate_at
 from retailsim.training.steps import batch_rows, load_steps, make_step
 from retailsim.training.stopping import Stopped, StopWish
 from retailsim.training.validation import validate
@@ -108,8 +108,6 @@ def train_epoch(
     """What is left of a pass over the training baskets; means over its steps of `total` and of each unweighted part."""
     setting, run, progress, optimizer = training.config.train, training.run, training.progress, training.optimizer
     fabric, epoch = run.fabric, progress.epoch + 1
-    for group in optimizer.param_groups:
-        group["lr"] = phase.learning_rate
     training.forward.train()
     masking = Masking(
         training.vocabulary.size,
@@ -132,6 +130,9 @@ def train_epoch(
         )
         # a gradient is everybody's, a loss one process's: all have to stop at the same step
         guard.watch(*((losses, norm) if fabric.world_size == 1 else (norm,)))
+        rate = rate_at(epoch, (progress.step + 0.5) / len(rows), setting)
+        for group in optimizer.param_groups:
+            group["lr"] = rate * group["rate"]
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         sums += losses.to(precise)

@@ -92,7 +92,7 @@ def prepare(
     torch.manual_seed(config.train.seed)
     model = BasketModel(config.model, tables, vocabulary.size, run.gradient_checkpointing)
     model.set_product_prior(log_prior(train, vocabulary.size))
-    groups = parameter_groups(model, config.train.weight_decay)
+    groups = parameter_groups(model, config.train.weight_decay, config.train.evidence_rate)
     optimizer = torch.optim.AdamW(groups, lr=config.train.learning_rate, fused=True)
     if resumed:
         model.load_state_dict(resumed["model"], strict=True)

@@ -18,27 +18,29 @@ class Phase:
     """What holds during a phase; `weights` are shares of the loss and add up to 1."""
 
     name: str
-    learning_rate: float
+    learning_rate: float  # at the middle of the epoch, see `rate_at`
     mask_prob: float
     weights: Mapping[str, float]
 
 
 def phase_at(epoch: int, config: TrainConfig) -> Phase:
     """The phase of `epoch`, which counts from 1."""
-    is_warmup = epoch <= config.warmup_epochs
-    is_finetuning = epoch > config.epochs - config.finetune_epochs
+    is_warmup, is_finetuning = epoch <= config.warmup_epochs, _is_finetuning(epoch, config)
     name = "warmup" if is_warmup else "finetune" if is_finetuning else "main"
-    if config.cosine:
-        rate = cosine_rate(epoch, config)
-    else:
-        rate = config.learning_rate if name == "main" else config.edge_learning_rate
     mask_prob = config.finetune_mask_prob if is_finetuning else config.mask_prob
-    return Phase(name, rate, mask_prob, FOCAL_ONLY if is_warmup else task_weights(config))
+    weights = FOCAL_ONLY if is_warmup else task_weights(config)
+    return Phase(name, rate_at(epoch, 0.5, config), mask_prob, weights)
 
 
-def cosine_rate(epoch: int, config: TrainConfig) -> float:
-    """The rate of `epoch` on a cosine from `learning_rate` to 0 (Loshchilov & Hutter 2017, eq. 5), taken at its middle."""
-    return config.learning_rate * (1 + math.cos(math.pi * (epoch - 0.5) / config.epochs)) / 2
+def rate_at(epoch: int, passed: float, config: TrainConfig) -> float:
+    """The learning rate when the share `passed` of `epoch` is over.
+
+    The phase's, or on a cosine that falls from `learning_rate` to 0 over all epochs (Loshchilov & Hutter 2017, eq. 5).
+    """
+    if config.cosine:
+        return config.learning_rate * (1 + math.cos(math.pi * (epoch - 1 + passed) / config.epochs)) / 2
+    is_edge = epoch <= config.warmup_epochs or _is_finetuning(epoch, config)
+    return config.edge_learning_rate if is_edge else config.learning_rate
 
 
 def task_weights(config: TrainConfig) -> dict[str, float]:
@@ -47,3 +49,7 @@ def task_weights(config: TrainConfig) -> dict[str, float]:
     auxiliary = {name: config.auxiliary_share * share for name, share in AUXILIARY.items()}
     shares = {"focal": focal, "contrastive": config.contrastive_share, **auxiliary}
     return {name: share for name, share in shares.items() if share > 0}
+
+
+def _is_finetuning(epoch: int, config: TrainConfig) -> bool:
+    return epoch > config.epochs - config.finetune_epochs

@@ -4,7 +4,7 @@ import pytest
 
 from retailsim.config import TrainConfig
 from retailsim.labels import TRIP_LABELS
-from retailsim.training.schedule import phase_at
+from retailsim.training.schedule import phase_at, rate_at
 
 PHASES = {
     "warmup": (range(1, 4), 1e-5, 0.15),
@@ -52,6 +52,16 @@ def test_a_cosine_falls_from_the_rate_to_nothing_over_all_epochs():
     config = TrainConfig(epochs=4, warmup_epochs=0, finetune_epochs=1, learning_rate=1.0, cosine=True)
     rates = [phase_at(epoch, config).learning_rate for epoch in (1, 2, 3, 4)]
     assert rates == pytest.approx([0.961940, 0.691342, 0.308658, 0.038060], abs=1e-6)  # (1 + cos(π (k − ½) / 4)) / 2
+    assert [rate_at(2, passed, config) for passed in (0.0, 0.5, 1.0)] == pytest.approx(
+        [0.853553, 0.691342, 0.5], abs=1e-6
+    )
+    assert (rate_at(1, 0.0, config), rate_at(4, 1.0, config)) == (1.0, 0.0)
+
+
+def test_within_a_phase_the_rate_stays():
+    config = TrainConfig(epochs=3, warmup_epochs=1, finetune_epochs=1, learning_rate=3e-4, edge_learning_rate=1e-4)
+    rates = [[rate_at(epoch, passed, config) for passed in (0.0, 0.7, 1.0)] for epoch in (1, 2, 3)]
+    assert rates == [[1e-4] * 3, [3e-4] * 3, [1e-4] * 3]
 
 
 def test_shares_of_the_loss_follow_the_configuration():
