@@ -90,7 +90,7 @@ def test_checkpoints_inside_an_epoch_are_the_newest_two(tmp_path):
 
 
 def test_a_torn_checkpoint_stands_for_the_one_before(whole, tmp_path):  # C29
-    for name in ("epoch_1.pt", "epoch_2.pt"):
+    for name in ("epoch_1.pt", "epoch_2.pt", "best_model.pt"):
         shutil.copy2(whole[1] / name, tmp_path)
     newest = tmp_path / "epoch_2.pt"
     newest.write_bytes(newest.read_bytes()[:-1000])
