@@ -59,7 +59,7 @@ def train(
     Args:
         epochs: epochs in all (20).
         batch_size: baskets per step (256); auto: as many as the memory of a GPU holds.
-        learning_rate: rate of the main phase (full: 5e-5; warm-up and fine-tuning have the preset's lower rate).
+        learning_rate: rate of the main phase (full: 5e-5; warm-up and fine-tuning have the preset's lower rate), elsewhere the one from which a cosine falls to 0 (2e-3; best: 1e-3).
         warmup_epochs: first epochs, with the product loss only (3).
         finetune_epochs: last epochs, with 20 % of the products hidden (5).
         mask_prob: share 0–1 of a basket's products that is hidden (0.15).
