@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from retailsim.evaluation.hidden import hidden_count
 from retailsim.labels import UNKNOWN
@@ -16,6 +16,7 @@ from retailsim.model.batch import Batch
 from retailsim.tensor_preparation.t3_time import hour_row, recency_row
 from retailsim.training.chance import uniform
 from retailsim.training.histories import customer_entries, store_counts
+from retailsim.training.loader import load
 from retailsim.training.samples import Samples
 from retailsim.vocab import MASK, SPECIAL_TOKENS
 
@@ -162,7 +163,7 @@ def ordered_rows(lengths: np.ndarray, batch_size: int) -> list[np.ndarray]:
     return [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
 
 
-class _Batches(Dataset):
+class _Batches(Dataset[Batch]):
     def __init__(self, samples: Samples, rows: list[np.ndarray], masking: Masking) -> None:
         self.samples, self.rows, self.masking = samples, rows, masking
 
@@ -174,6 +175,5 @@ class _Batches(Dataset):
 
 
 def load_batches(samples: Samples, rows: list[np.ndarray], masking: Masking, num_workers: int = 0) -> Iterator[Batch]:
-    """Batches in the order of `rows`, made ahead by `num_workers` processes; the same whatever their number."""
-    own = torch.Generator()  # a loader without one draws from torch's global chance, which dropout depends on
-    return iter(DataLoader(_Batches(samples, rows, masking), batch_size=None, num_workers=num_workers, generator=own))
+    """Batches in the order of `rows`, made ahead by `num_workers` processes or a thread; the same whatever their number."""
+    return load(_Batches(samples, rows, masking), num_workers)

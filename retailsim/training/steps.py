@@ -10,12 +10,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from retailsim.labels import TRIP_LABELS, UNKNOWN
 from retailsim.model.batch import Batch
 from retailsim.training.chance import shuffled
 from retailsim.training.dataset import Masking, hides_trip, make_batch, masked_count, pairs
+from retailsim.training.loader import load
 from retailsim.training.samples import Samples
 
 BUCKET = 200  # batches whose baskets are sorted by length together: 2 % of the places are padding (50 batches: 7 %)
@@ -83,7 +84,7 @@ def totals_of(samples: Samples, rows: np.ndarray, masking: Masking, n_pairs: int
     return {name: float(max(total, 1)) for name, total in totals.items()}
 
 
-class _Steps(Dataset):
+class _Steps(Dataset[Step]):
     def __init__(self, samples: Samples, rows: list[np.ndarray], masking: Masking, share: Share) -> None:
         self.samples, self.rows, self.masking, self.share = samples, rows, masking, share
 
@@ -97,10 +98,8 @@ class _Steps(Dataset):
 def load_steps(
     samples: Samples, rows: list[np.ndarray], masking: Masking, share: Share, num_workers: int = 0, pin: bool = False
 ) -> Iterator[Step]:
-    """Steps in the order of `rows`, made ahead by `num_workers` processes; the same whatever their number.
+    """Steps in the order of `rows`, made ahead by `num_workers` processes or a thread; the same whatever their number.
 
     `pin` keeps them in page-locked memory, for a GPU.
     """
-    own = torch.Generator()  # a loader without one draws from torch's global chance
-    steps = _Steps(samples, rows, masking, share)
-    return iter(DataLoader(steps, batch_size=None, num_workers=num_workers, generator=own, pin_memory=pin))
+    return load(_Steps(samples, rows, masking, share), num_workers, pin)
