@@ -6,6 +6,7 @@ import os
 import resource
 import subprocess
 import sys
+from contextlib import contextmanager
 from datetime import date, datetime
 from decimal import Decimal
 
@@ -92,17 +93,19 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_temporary(tmp_path):  # C
     assert path.read_text() == "old" and files_under(tmp_path) == ["file.txt"]
 
 
-@pytest.fixture
+@contextmanager
 def full_disk():
-    """No file may grow beyond 200 bytes: what a full disk does to a write, without filling one."""
+    """No file may grow beyond 200 bytes inside: what a full disk does to a write, without filling one."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (200, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    try:
+        yield
+    finally:  # before anything is printed: the tests' own output may go to a file
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 @pytest.mark.parametrize("kind", ["table", "array", "record"])
-def test_a_full_disk_is_said_of_the_file_and_leaves_the_old_one(kind, tmp_path, full_disk):  # C29
+def test_a_full_disk_is_said_of_the_file_and_leaves_the_old_one(kind, tmp_path):  # C29
     write = {
         "table": lambda: TABLE.write(tmp_path, sales(), connect(), ["product_id"]),
         "array": lambda: ARRAY.write(tmp_path, np.ones((500, 3))),
@@ -111,7 +114,7 @@ def test_a_full_disk_is_said_of_the_file_and_leaves_the_old_one(kind, tmp_path, 
     path = tmp_path / {"table": TABLE, "array": ARRAY, "record": RECORD}[kind].path
     path.parent.mkdir()
     path.write_text("old")
-    with pytest.raises(OSError) as caught:
+    with pytest.raises(OSError) as caught, full_disk():
         write()
     assert caught.value.errno in (errno.EFBIG, errno.ENOSPC) and caught.value.filename == str(path)
     assert path.read_text() == "old" and list(path.parent.iterdir()) == [path]
