@@ -13,11 +13,12 @@ Item = TypeVar("Item")
 def load(dataset: Dataset[Item], num_workers: int = 0, pin: bool = False) -> Iterator[Item]:
     """The items in order, made ahead by `num_workers` processes, or by a thread where that is 0; the same in either case.
 
-    `pin` keeps them in page-locked memory, for a GPU.
+    `pin` keeps them in page-locked memory, for a GPU. That is asked of the device, so no thread of ours does it, which would ask
+    the first device whatever the process's own is, and while another thread may be recording a CUDA graph.
     """
     own = torch.Generator()  # a loader without one draws from torch's global chance, which dropout depends on
     items = iter(DataLoader(dataset, batch_size=None, num_workers=num_workers, generator=own, pin_memory=pin))
-    return items if num_workers else one_ahead(items)
+    return items if num_workers or pin else one_ahead(items)
 
 
 def one_ahead(items: Iterator[Item]) -> Iterator[Item]:

@@ -100,6 +100,6 @@ def load_steps(
 ) -> Iterator[Step]:
     """Steps in the order of `rows`, made ahead by `num_workers` processes or a thread; the same whatever their number.
 
-    `pin` keeps them in page-locked memory, for a GPU.
+    `pin`: see `loader.load`.
     """
     return load(_Steps(samples, rows, masking, share), num_workers, pin)

@@ -70,7 +70,7 @@ def train(
         gradient_checkpointing: recompute activations in the backward pass: less memory, more time.
         checkpoint_every: steps between checkpoints inside an epoch; 0 saves at its end only.
         accumulate: compute each step in this many pieces: less memory, the same result but for rounding.
-        num_workers: processes that make batches ahead; 0: a thread.
+        num_workers: processes that make batches ahead; 0: on a CPU a thread, on a GPU none.
         threads: threads that compute (OMP_NUM_THREADS, else this process's cores; resumed: as before).
         precision: auto takes bf16 where the device has instructions for it, else 32 bits.
         device: auto takes CUDA, then MPS, then the CPU.

@@ -21,6 +21,20 @@ def test_items_come_in_order(num_workers):
     assert list(load(Squares(), num_workers)) == [0, 1, 4, 9, 16]
 
 
+class Makers(Dataset[str]):
+    def __len__(self) -> int:
+        return 2
+
+    def __getitem__(self, i: int) -> str:
+        return threading.current_thread().name
+
+
+@pytest.mark.filterwarnings("ignore:'pin_memory' argument is set as true but no accelerator")
+def test_what_is_pinned_is_made_by_the_thread_that_asks():
+    assert set(load(Makers(), pin=True)) == {threading.current_thread().name}
+    assert all(name.startswith("made-ahead") for name in load(Makers()))
+
+
 def test_the_next_item_is_made_while_one_is_in_use():
     is_made = [threading.Event() for _ in range(3)]
 
