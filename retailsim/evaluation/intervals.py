@@ -10,8 +10,6 @@ from typing import TypeVar
 
 import numpy as np
 
-from retailsim.evaluation.metrics import VALUES
-
 REPLICATES = 1000
 LEVEL = 0.95  # share 0–1 of the replicates inside the interval
 BLOCK = 4_000_000  # weights held at a time
@@ -30,35 +28,20 @@ def units_of(customer: np.ndarray, basket: np.ndarray) -> np.ndarray:
     return np.unique(key, axis=0, return_inverse=True)[1].reshape(-1)
 
 
-def interval(
-    ranks: np.ndarray, units: np.ndarray, metric: str, seed: int, replicates: int = REPLICATES
-) -> tuple[float, float]:
-    """Low and high end of a metric's 95 % interval (percentiles of the replicates).
-
-    Args:
-        ranks: [M], see `evaluation.ranking`.
-        units: int [M], see `units_of`.
-        metric: a key of `metrics.VALUES`.
-        seed: of the replicates; the same for methods that are to be compared.
-        replicates: how many.
-    """
-    return intervals({metric: VALUES[metric](ranks)}, units, seed, replicates)[metric]
-
-
-def interval_of_difference(
-    ranks: np.ndarray, others: np.ndarray, units: np.ndarray, metric: str, seed: int, replicates: int = REPLICATES
-) -> tuple[float, float]:
-    """The interval of metric(ranks) − metric(others), both [M] of the same hidden products in the same order.
-
-    The pairing takes out what makes a basket hard for every method: 0 outside the interval is a real difference.
-    """
-    return intervals({metric: VALUES[metric](ranks) - VALUES[metric](others)}, units, seed, replicates)[metric]
-
-
 def intervals(
     values: Mapping[Name, np.ndarray], units: np.ndarray, seed: int, replicates: int = REPLICATES
 ) -> dict[Name, tuple[float, float]]:
-    """The interval of the mean of each of `values`, all [M], by name: every replicate is drawn once for all of them."""
+    """Low and high end of the 95 % interval of the mean of each of `values`, by name (percentiles of the replicates).
+
+    Every replicate is drawn once for all of them. The values may be differences of two methods on the same hidden products: the
+    pairing takes out what makes a basket hard for every method, and 0 outside the interval is a real difference.
+
+    Args:
+        values: float [M] each, e.g. `metrics.VALUES["mrr"](ranks)`.
+        units: int [M], see `units_of`.
+        seed: of the replicates; the same for methods that are to be compared.
+        replicates: how many.
+    """
     columns = np.stack(list(values.values()), axis=1)
     means = replicate_means(columns, units, np.random.default_rng(seed), replicates)
     low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
@@ -76,9 +59,8 @@ def replicate_means(
     if not len(values):
         raise ValueError("no hidden products: there is no interval")
     counts = np.bincount(units)
-    sums = np.stack([*(np.bincount(units, weights=column) for column in values.T), counts], axis=1)[
-        counts > 0
-    ]  # [U, J + 1]
+    sums = np.stack([*(np.bincount(units, weights=column) for column in values.T), counts], axis=1)
+    sums = sums[counts > 0]  # [U, J + 1]
     step = max(1, BLOCK // len(sums))
     blocks = [
         generator.poisson(1.0, (min(step, replicates - start), len(sums))).astype(np.float64) @ sums

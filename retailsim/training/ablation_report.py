@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from rich.table import Table as Grid
 
-from retailsim.evaluation.intervals import interval_of_difference
+from retailsim.evaluation.intervals import intervals
 from retailsim.evaluation.metrics import VALUES, Metrics
 from retailsim.training.ablation import CLAIMS, TENSORS
 
@@ -24,13 +24,22 @@ def exchanged_record(ranks: Mapping[str | None, np.ndarray], units: np.ndarray, 
     whole = ranks[None]
     full = Metrics.from_ranks(whole)
     record: dict[str, Any] = {"full": full.to_json(), "tensors": {}}
+    lost = {
+        (tensor, name): VALUES[name](whole) - VALUES[name](ranks[tensor])
+        for tensor in ranks
+        if tensor
+        for name in METRICS
+    }
+    ends = intervals(lost, units, seed)
     for tensor in (name for name in ranks if name):
         left = Metrics.from_ranks(ranks[tensor])
         drops = {}
         for name in METRICS:
-            ends = interval_of_difference(whole, ranks[tensor], units, name, seed)
             before, after = getattr(full, name), getattr(left, name)
-            drops[name] = {"drop": _part(before - after, before), "interval": [_part(end, before) for end in ends]}
+            drops[name] = {
+                "drop": _part(before - after, before),
+                "interval": [_part(end, before) for end in ends[tensor, name]],
+            }
         record["tensors"][tensor] = {"metrics": left.to_json(), "drops": drops, "claim": CLAIMS[tensor]}
     return record
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from retailsim.evaluation.intervals import interval, interval_of_difference, intervals, replicate_means, units_of
+from retailsim.evaluation.intervals import REPLICATES, intervals, replicate_means, units_of
 from retailsim.evaluation.metrics import VALUES
 
 MISS = 100.0
@@ -12,6 +12,10 @@ def _shop(generator, customers, baskets=20, truth=0.3):
     ease = generator.beta(truth * 4, (1 - truth) * 4, customers)
     units = np.repeat(np.arange(customers), baskets)
     return np.where(generator.random(len(units)) < ease[units], 1.0, MISS), units
+
+
+def interval(ranks, units, metric, seed, replicates=REPLICATES):
+    return intervals({metric: VALUES[metric](ranks)}, units, seed, replicates)[metric]
 
 
 def test_units_are_customers_and_single_anonymous_baskets():  # C32
@@ -76,5 +80,6 @@ def test_a_paired_difference_is_seen_where_two_intervals_overlap():
     ranks, units = _shop(generator, 150)
     others = np.where((ranks == 1) & (generator.random(len(ranks)) < 0.1), MISS, ranks)  # loses a tenth of the hits
     assert interval(others, units, "top1", seed=0)[1] > interval(ranks, units, "top1", seed=0)[0]
-    assert interval_of_difference(ranks, others, units, "top1", seed=0)[0] > 0
-    assert interval_of_difference(ranks, ranks, units, "top1", seed=0) == (0, 0)
+    gaps = {"to others": (ranks == 1.0) * 1.0 - (others == 1), "to itself": np.zeros(len(ranks))}
+    found = intervals(gaps, units, seed=0)
+    assert found["to others"][0] > 0 and found["to itself"] == (0, 0)
