@@ -139,10 +139,11 @@ def _likelihood(
     """
     # taking a label's largest weight off all of its weights changes nothing, but none is too large to be raised
     by_label = [of_label - of_label.amax(1, keepdim=True) for of_label in weights.split(CLASSES, 1)]
-    each = list(zip(trip.clamp(min=0).T, gains.to(weights.dtype).split(1, 1), CLASSES, strict=True))
-    told = torch.cat([functional.one_hot(code, classes) * gain for code, gain, classes in each], dim=1)
+    gains_by_label = gains.to(weights.dtype).split(1, 1)
+    codes = [functional.one_hot(code, n) for code, n in zip(trip.clamp(min=0).T, CLASSES, strict=True)]
+    told = torch.cat([code * gain for code, gain in zip(codes, gains_by_label, strict=True)], dim=1)
     offset = told @ torch.cat(by_label, dim=1).T
-    for (_, gain, _), of_label, said in zip(each, by_label, logits.split(CLASSES, 1), strict=True):
+    for gain, of_label, said in zip(gains_by_label, by_label, logits.split(CLASSES, 1), strict=True):
         expected = said.to(weights.dtype).softmax(1).clamp(min=LEAST) @ of_label.exp().T
         offset = torch.addcmul(offset, gain, expected.log(), value=-1.0)
     return offset
