@@ -4,7 +4,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
-BENCHMARKS := pipeline validation planted_truths scan loader training_step
+BENCHMARKS := pipeline validation planted_truths scan attention loader training_step
 # One process per core, one thread each; what a module shares is made once.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadscope --no-loadscope-reorder
 

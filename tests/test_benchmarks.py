@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from benchmarks import loader, training_step
+from benchmarks import attention, loader, training_step
 
 pytestmark = pytest.mark.slow
 
@@ -26,3 +26,11 @@ def test_the_loader_is_measured(tmp_path):
     path = tmp_path / "loader.json"
     loader.main(["--rounds", "1", "--json", str(path)])
     assert set(json.loads(path.read_text())["turns"]) == {"64", "256", "1024"}
+
+
+def test_attention_is_measured_in_both_precisions(tmp_path):
+    path = tmp_path / "attention.json"
+    attention.main(["--rounds", "1", "--json", str(path)])
+    seconds = json.loads(path.read_text())["seconds"]
+    assert seconds.keys() == attention.SHAPES.keys()
+    assert all(set(by_precision) == {"float32", "bfloat16"} for by_precision in seconds.values())

@@ -22,7 +22,7 @@ def attend(
 ) -> Float[Tensor, "B Q D"]:
     """What each query finds; it needs one visible key.
 
-    On a CPU the autocast to bfloat16 stops here: PyTorch's kernel takes two to five times as long in it (docs/performance.md).
+    On a CPU the autocast to bfloat16 stops here: PyTorch's kernel takes 1.5 to 4 times as long in it (docs/performance.md).
     """
     if queries.is_cpu and queries.dtype == torch.bfloat16:
         queries, keys, values = queries.float(), keys.float(), values.float()
