@@ -8,6 +8,7 @@ import torch
 from retailsim.labels import TRIP_LABELS, UNKNOWN
 from retailsim.model.evidence import CLASSES, MOST_ITEMS, LabelLogits, TripEvidence, shown_of
 from retailsim.model.history import visible_ids
+from retailsim.model.world_model import parameter_groups
 from retailsim.training.dataset import Masking, make_batch
 from retailsim.vocab import PAD
 from tests.small_world import SPECIALS, VOCAB_SIZE
@@ -52,6 +53,13 @@ def test_a_known_trip_weighs_products_by_bayes_rule(model):
             real = slice(SPECIALS, None)  # padding adds nothing to a basket
             moved = (offset[basket] - expected)[real]
             assert torch.allclose(moved, moved[:1].expand_as(moved), atol=1e-4) and expected[real].std() > 0.1
+
+
+def test_evidence_and_nothing_else_has_a_rate_of_its_own(model):
+    decayed, kept, own = parameter_groups(model, 0.01, evidence_rate=3.0)
+    assert (decayed["rate"], kept["rate"], own["rate"]) == (1.0, 1.0, 3.0)
+    assert {id(p) for p in own["params"]} == {id(p) for p in model.evidence.parameters()}
+    assert sum(len(group["params"]) for group in (decayed, kept, own)) == len(list(model.parameters()))
 
 
 def test_labels_and_products_teach_weights_of_their_own(model, samples):

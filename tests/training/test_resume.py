@@ -15,8 +15,9 @@ import torch
 from retailsim.errors import UserError
 from retailsim.training import checkpoint
 from retailsim.training.run_log import RunLog
+from retailsim.training.schedule import rate_at
 from retailsim.training.stopping import Stopped
-from tests.training.small_training import STEPS, end_of, small_vocabulary, train_or_go_on, train_small
+from tests.training.small_training import STEPS, end_of, small_config, small_vocabulary, train_or_go_on, train_small
 
 KILLS = 50
 
@@ -37,6 +38,14 @@ def test_an_uninterrupted_training_leaves_epochs_best_and_log(whole):
 
 class PowerCut(BaseException):
     """The process ends here."""
+
+
+def test_every_step_has_its_own_rate_and_evidence_three_times_it(whole):
+    """What the optimiser was left with is the last step's."""
+    state, config = checkpoint.load(whole[1] / "epoch_3.pt", small_vocabulary()), small_config().train
+    rate = rate_at(3, (STEPS - 0.5) / STEPS, config)
+    assert config.evidence_rate == 3 and rate < rate_at(3, 0.5, config)
+    assert [group["lr"] for group in state["optimizer"]["param_groups"]] == [rate, rate, 3 * rate]
 
 
 @pytest.mark.parametrize("renames", [2, 4, 5, 6])  # inside epoch 1, its best model, its end, its line
