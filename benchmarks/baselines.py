@@ -52,7 +52,7 @@ def main() -> None:
         start, cpu = time.perf_counter(), time.process_time()
         baseline = LINE_UP[name](market, fit_end, DEFAULTS)
         fitted = time.perf_counter()
-        m = Metrics.from_ranks(rank_hidden(baseline, hidden))
+        m = Metrics.from_ranks(rank_hidden(baseline, hidden).overall)
         del baseline
         end, peak = time.perf_counter(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
         print(

@@ -457,6 +457,7 @@ BASELINE_RANKS: dict[str, Table] = {
             "method": ("string", "name of the baseline"),
             "hidden": ("int64", "0 … M − 1, the hidden product in the order of the samples"),
             "rank": ("float64", "from 1 among all products that compete; null: outside the vocabulary, a miss"),
+            "novel_rank": ("float64", "of a first-time purchase, among novel products; null for all others"),
         },
     )
     for split in ("val", "test")

@@ -98,6 +98,11 @@ def test_checkpoints_and_evaluation(shop, trained, capsys):  # C23 C25 C26 C28 C
             hits = sum(m["n"] * m["top10"] for m in names.values() if m["n"])
             assert hits == pytest.approx(fresh["n"] * record["views"]["fresh"][trip]["top10"])
     assert all(m["n"] == fresh["n"] for m in record["baselines"].values())
+    first_time, novel = record["slices"]["bought_before"]["first time"], record["novel"]["methods"]
+    assert list(novel) == ["model, trip unknown", "model, trip known", *LINE_UP]
+    assert {m["n"] for m in novel.values()} == {first_time["n"]}
+    assert novel["model, trip unknown"]["mrr"] > first_time["mrr"]  # fewer products compete
+    assert "never bought before" in printed
     assert set(record["auxiliary"]) == {"mission_type", "mission_focus", "price_sensitivity", "basket_size"}
     for label, m in record["auxiliary"].items():
         assert m["beats_both"] == (m["accuracy"] > max(m["majority"], m["regression"])), label
@@ -105,7 +110,7 @@ def test_checkpoints_and_evaluation(shop, trained, capsys):  # C23 C25 C26 C28 C
     kept = kept_ranks(shop.data, "test")
     assert list(kept) == list(LINE_UP)
     for name in ("personal frequency", "EASE"):
-        is_fresh = kept[name][: fresh["n"]]  # this shop has no replays
+        is_fresh = kept[name].overall[: fresh["n"]]  # this shop has no replays
         assert Metrics.from_ranks(is_fresh).to_json() == record["baselines"][name]
 
 

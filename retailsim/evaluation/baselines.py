@@ -9,8 +9,8 @@ from typing import Protocol
 import numpy as np
 
 from retailsim.evaluation.hidden import HiddenSet, Shown
-from retailsim.evaluation.purchases import ChainCounts, DecayedCounts, Purchases, refuse_fit_period
-from retailsim.evaluation.ranking import excluded_rows, ranks
+from retailsim.evaluation.purchases import ChainCounts, DecayedCounts, FirstPurchases, Purchases, refuse_fit_period
+from retailsim.evaluation.ranking import Ranks, excluded_rows, ranks
 from retailsim.evaluation.settings import DEFAULTS, Settings
 
 
@@ -24,17 +24,24 @@ class Baseline(Protocol):
         ...
 
 
-def rank_hidden(baseline: Baseline, hidden: HiddenSet) -> np.ndarray:
-    """Ranks of all hidden products in the order of `hidden.target`, float64 [M] (see `evaluation.ranking`)."""
-    found = np.empty(len(hidden.target))
+def rank_hidden(baseline: Baseline, hidden: HiddenSet, first: FirstPurchases | None = None) -> Ranks:
+    """Ranks of all hidden products in the order of `hidden.target`; among novel ones only where `first` is given."""
+    overall, novel = np.empty(len(hidden.target)), np.where(hidden.target < hidden.visible.shape[1], np.nan, np.inf)
+    week, customer = hidden.week[hidden.basket], hidden.customer[hidden.basket]
+    is_novel = first.is_novel(week, customer, hidden.target) if first else np.zeros(len(week), dtype=bool)
     for baskets, shown in hidden.blocks():
         lengths = np.diff(hidden.starts)[baskets]
         row = np.repeat(np.arange(len(baskets)), lengths)
-        first = np.cumsum(lengths) - lengths
-        places = np.arange(len(row)) + (hidden.starts[baskets] - first)[row]
-        excluded = excluded_rows(shown.visible.toarray())
-        found[places] = ranks(baseline.scores(shown)[row], hidden.target[places], excluded[row])
-    return found
+        begin = np.cumsum(lengths) - lengths
+        places = np.arange(len(row)) + (hidden.starts[baskets] - begin)[row]
+        scores, excluded = baseline.scores(shown), excluded_rows(shown.visible.toarray())
+        overall[places] = ranks(scores[row], hidden.target[places], excluded[row])
+        new = is_novel[places]
+        if first and new.any():
+            row, places = row[new], places[new]
+            bought = first.bought(week[places], customer[places])
+            novel[places] = ranks(scores[row], hidden.target[places], excluded[row] | bought)
+    return Ranks(overall, novel)
 
 
 class Popularity:

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from retailsim.evaluation.baselines import Baseline, PersonalFrequency, Popularity, RecentPopularity, StorePopularity
 from retailsim.evaluation.companions import Ease, ItemItem
 from retailsim.evaluation.ease_histories import EaseWithHistories, Histories, Moments
-from retailsim.evaluation.purchases import Purchases
+from retailsim.evaluation.purchases import FirstPurchases, Purchases
 from retailsim.evaluation.settings import Settings
 
 
@@ -21,6 +22,11 @@ class Market:
     store_group: np.ndarray  # int [stores], format × region
     product_group: np.ndarray  # int [V], hierarchy_30; −1 special tokens
     trip: np.ndarray  # int [baskets, 4], codes in the order of labels.TRIP_LABELS, −1 unknown
+
+    @cached_property
+    def first_purchases(self) -> FirstPurchases:
+        """When each customer first bought each product."""
+        return FirstPurchases(self.purchases, self.size)
 
 
 def _ease_with_histories(market: Market, fit_end: int, settings: Settings) -> Baseline:

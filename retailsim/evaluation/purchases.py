@@ -28,6 +28,47 @@ class Purchases:
         return cls(week[first], customer[first], store[first], index, product)
 
 
+class FirstPurchases:
+    """The week in which each customer first bought each product.
+
+    Args:
+        purchases: all weeks; an answer about week W does not depend on purchases of week W and later.
+        size: V.
+    """
+
+    def __init__(self, purchases: Purchases, size: int) -> None:
+        self._size = size
+        self._stride = int(max(purchases.product.max(initial=0), size - 1)) + 1
+        customer, week = purchases.customer[purchases.basket], purchases.week[purchases.basket]
+        owned = np.flatnonzero(customer >= 0)
+        key = customer[owned].astype(np.int64) * self._stride + purchases.product[owned]
+        order = np.lexsort((week[owned], key))
+        self._keys, first = np.unique(key[order], return_index=True)
+        self._weeks = week[owned][order][first]
+
+    def is_repeat(self, week: np.ndarray, customer: np.ndarray, product: np.ndarray) -> np.ndarray:
+        """Whether the customer bought the product before the week; bool [M], false for the anonymous."""
+        if not len(self._keys):
+            return np.zeros(len(product), dtype=bool)
+        key = np.where(product < self._stride, customer.astype(np.int64) * self._stride + product, -1)
+        place = np.minimum(np.searchsorted(self._keys, key), len(self._keys) - 1)
+        return (customer >= 0) & (self._keys[place] == key) & (self._weeks[place] < week)
+
+    def is_novel(self, week: np.ndarray, customer: np.ndarray, product: np.ndarray) -> np.ndarray:
+        """Whether an identified customer never bought the product before the week; bool [M]."""
+        return (customer >= 0) & ~self.is_repeat(week, customer, product)
+
+    def bought(self, week: np.ndarray, customer: np.ndarray) -> np.ndarray:
+        """The products that each of identified customers [n] bought before a week [n]; bool [n, V]."""
+        base = customer.astype(np.int64) * self._stride
+        begin, end = np.searchsorted(self._keys, base), np.searchsorted(self._keys, base + self._size)
+        row = np.repeat(np.arange(len(base)), end - begin)
+        pair = np.arange(len(row)) + (begin - np.cumsum(end - begin) + (end - begin))[row]
+        found = np.zeros((len(base), self._size), dtype=bool)
+        found[row, self._keys[pair] - base[row]] = self._weeks[pair] < week[row]
+        return found
+
+
 class ChainCounts:
     """Baskets per week, of all customers: in all, and with each product."""
 

@@ -6,8 +6,14 @@ vocabulary (first sold after the fit) cannot be predicted: its rank is infinite,
 
 `ranks` (NumPy) is the definition; `ranks_of_logits` does the same where the logits are, and agrees with it exactly.
 
+A first-time purchase ranks low with every method that knows habits, because the customer's own products rightly come first. So it
+is ranked a second time among novel products only, those that the customer never bought before (Li et al. 2023, "Masked and
+Swapped Sequence Modeling for Next Novel Basket Recommendation in Grocery Shopping").
+
 Legend: B baskets · S places · M hidden products · V vocabulary.
 """
+
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -15,6 +21,17 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from retailsim.vocab import PAD, SPECIAL_TOKENS
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """A method's ranks of the hidden products, float64 [M] each.
+
+    `novel` is NaN where the hidden product is no first-time purchase of an identified customer, unless it is outside the vocabulary.
+    """
+
+    overall: np.ndarray  # among all products that compete
+    novel: np.ndarray  # among those that the customer never bought before
 
 
 def ranks(scores: np.ndarray, target: np.ndarray, excluded: np.ndarray) -> np.ndarray:

@@ -69,7 +69,7 @@ def _search(
         for value in (getattr(settings, name), *values):
             tried = replace(settings, **{name: value})
             if tried not in reached:
-                reached[tried] = Metrics.from_ranks(rank_hidden(build(tried), hidden)).mrr
+                reached[tried] = Metrics.from_ranks(rank_hidden(build(tried), hidden).overall).mrr
                 yield Trial(method, name, value, reached[tried]), max(reached, key=reached.__getitem__)
         settings = max(reached, key=reached.__getitem__)
 

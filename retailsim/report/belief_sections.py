@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from retailsim.report.model_sections import bars, verdict
 from retailsim.report.page import COLOURS, Figure, Section, in_percent, line, paragraph
 
 SLICES = {
@@ -38,7 +39,26 @@ def breakdowns(found: Mapping[str, Any]) -> Section:
             for name, metric, of, colour in shown if of
         ]  # fmt: skip
         parts.append(Figure(traces, {"title": {"text": title}, "yaxis": {"ticksuffix": " %"}}))
-    return Section("Where it is good", reading, parts)
+    return Section("Where it is good", reading, parts + _novel(found.get("novel")))
+
+
+def _novel(found: Mapping[str, Any] | None) -> list[str | Figure]:
+    """First-time purchases among what the customer never bought; nothing where an evaluation has none."""
+    if not found:
+        return []
+    methods, gap = found["methods"], found["against_best_trip_unknown"]
+    said = (
+        f"{methods[gap['baseline']]['n']:,} hidden products are a customer's first purchase of them. Among all products the customer's "
+        "own rightly stand before them; here they are ranked among the products that the customer never bought before. "
+        + verdict(gap["baseline"], *gap["difference"]["mrr"])
+    )
+    spans = {name: of["top10"] for name, of in found["intervals"].items()}
+    layout = {
+        "title": {"text": "First-time purchases, Top-10 among products new to the customer, with 95 % intervals"},
+        "xaxis": {"ticksuffix": " %"},
+        "margin": {"l": 160, "t": 40, "r": 10, "b": 40},
+    }
+    return [paragraph(said), Figure([bars(methods, spans)], layout)]
 
 
 def calibration(found: Mapping[str, Any]) -> Section:

@@ -94,7 +94,7 @@ def metrics(found: Mapping[str, Any] | None, command: str) -> Section:
         ),
         table(("method", *METRICS.values(), "hidden products"), rows, own=(0, 1)),
         Figure(
-            [_bars(methods, _whiskers(intervals))],
+            [bars(methods, _whiskers(intervals))],
             {
                 "title": {"text": "Top-10, fresh baskets, with 95 % intervals"},
                 "xaxis": {"ticksuffix": " %"},
@@ -155,7 +155,8 @@ def _whiskers(intervals: Mapping[str, Any]) -> dict[str, Sequence[float]]:
     return {name: of["top10"] for name, of in found.items() if "top10" in of}
 
 
-def _bars(methods: Mapping[str, Mapping[str, Any]], whiskers: Mapping[str, Sequence[float]]) -> dict[str, Any]:
+def bars(methods: Mapping[str, Mapping[str, Any]], whiskers: Mapping[str, Sequence[float]]) -> dict[str, Any]:
+    """Top-10 of every method as a trace of bars from top to bottom, with the intervals that are known."""
     names = list(methods)[::-1]
     values = [in_percent(methods[name]["top10"]) for name in names]
     low, high = (

@@ -46,7 +46,9 @@ def ranks_with(
     samples = exchange_columns(protocol.samples, exchanged, seed)
     with exchanged_rows(model.lookup, exchanged, seed):
         asked = replace(protocol, samples=samples)
-        return score(model, asked, protocol.market.size, batch_size, device, is_trip_known, on_batch=on_batch).ranks
+        size = protocol.market.size
+        scored = score(model, asked, size, batch_size, device, is_trip_known, on_batch=on_batch)
+        return scored.ranks.overall
 
 
 def exchange_columns(samples: Samples, tensor: str | None, seed: int) -> Samples:

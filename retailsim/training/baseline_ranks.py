@@ -22,6 +22,7 @@ from retailsim.artifacts import (
 )
 from retailsim.evaluation.baselines import rank_hidden
 from retailsim.evaluation.line_up import LINE_UP
+from retailsim.evaluation.ranking import Ranks
 from retailsim.evaluation.settings import DEFAULTS, Settings
 from retailsim.evaluation.tuning import Trial, tune
 from retailsim.manifest import Manifest
@@ -62,44 +63,51 @@ def fit_end_of(root: Path, split: str) -> int:
     return load_calendar(root).weeks_in(split)[0] - 1
 
 
-def kept_ranks(root: Path, split: str) -> dict[str, np.ndarray]:
-    """Ranks by method, float64 [M], as far as they are kept and current; in the order of the line-up."""
+def kept_ranks(root: Path, split: str) -> dict[str, Ranks]:
+    """Ranks by method, as far as they are kept and current; in the order of the line-up."""
     settings = tuned_settings(root) or DEFAULTS
     if not _ranks_manifest(root, split, settings).is_current():
         return {}
     engine = connect()
     table = engine.to_pyarrow(BASELINE_RANKS[split].read(root, engine).order_by("hidden"))
-    methods, ranks = table["method"].to_numpy(zero_copy_only=False), table["rank"].to_numpy()
-    found = {name: ranks[methods == name] for name in dict.fromkeys(methods)}
+    methods, overall, novel = (table[name].to_numpy(zero_copy_only=False) for name in ("method", "rank", "novel_rank"))
+    overall, novel = (np.where(np.isnan(overall), np.inf, ranks) for ranks in (overall, novel))
+    found = {name: Ranks(overall[methods == name], novel[methods == name]) for name in dict.fromkeys(methods)}
     names = [*LINE_UP, *sorted(found.keys() - LINE_UP.keys())]
-    return {name: np.where(np.isnan(found[name]), np.inf, found[name]) for name in names if name in found}
+    return {name: found[name] for name in names if name in found}
 
 
 def rank_line_up(
     root: Path, split: str, protocol: Protocol, methods: Iterable[str], on_method: Callable[[str], None]
-) -> dict[str, np.ndarray]:
+) -> dict[str, Ranks]:
     """Fit `methods` of the line-up on the weeks before `split` and rank its hidden products; each is told when it begins."""
     settings = tuned_settings(root) or DEFAULTS
     ranks = {}
     for name in methods:
         on_method(name)
-        ranks[name] = rank_hidden(LINE_UP[name](protocol.market, fit_end_of(root, split), settings), protocol.hidden)
+        baseline = LINE_UP[name](protocol.market, fit_end_of(root, split), settings)
+        ranks[name] = rank_hidden(baseline, protocol.hidden, protocol.market.first_purchases)
     return ranks
 
 
-def keep_ranks(root: Path, split: str, ranks: dict[str, np.ndarray]) -> None:
+def keep_ranks(root: Path, split: str, ranks: dict[str, Ranks]) -> None:
     """Write ranks by method, all that are known, beside a manifest of what they were made from."""
     rows = pa.table(
         {
-            "method": pa.array(np.repeat(list(ranks), [len(r) for r in ranks.values()]).tolist(), pa.string()),
-            "hidden": np.concatenate([np.arange(len(r)) for r in ranks.values()]),
-            "rank": pa.array(np.concatenate(list(ranks.values()))),
+            "method": pa.array(np.repeat(list(ranks), [len(r.overall) for r in ranks.values()]).tolist(), pa.string()),
+            "hidden": np.concatenate([np.arange(len(r.overall)) for r in ranks.values()]),
+            "rank": _finite([r.overall for r in ranks.values()]),
+            "novel_rank": _finite([r.novel for r in ranks.values()]),
         }
     )
     table = ibis.memtable(rows)
-    table = table.mutate(rank=table["rank"].isinf().ifelse(ibis.null("float64"), table["rank"]))
     BASELINE_RANKS[split].write(root, table, connect(), ["method", "hidden"])
     _ranks_manifest(root, split, tuned_settings(root) or DEFAULTS).write()
+
+
+def _finite(parts: list[np.ndarray]) -> pa.Array:
+    values = np.concatenate(parts)
+    return pa.array(values, mask=~np.isfinite(values))
 
 
 def _tuning_manifest(root: Path) -> Manifest:

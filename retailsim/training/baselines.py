@@ -56,7 +56,7 @@ def baselines(blend: bool = False, data_dir: Path = Path("data")) -> None:
                 ranks |= rank_blend(data_dir, split, protocol, advance)
             keep_ranks(data_dir, split, ranks)
         fresh = protocol.of_hidden(~protocol.samples.columns["is_replay"])
-        methods = {name: Metrics.from_ranks(values[fresh]).to_json() for name, values in ranks.items()}
+        methods = {name: Metrics.from_ranks(of.overall[fresh]).to_json() for name, of in ranks.items()}
         console.out.print(
             metrics_table(f"{split}: fresh baskets (no exact earlier copy by the same customer)", methods)
         )

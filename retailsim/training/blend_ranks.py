@@ -8,6 +8,7 @@ import numpy as np
 from retailsim.evaluation.baselines import rank_hidden
 from retailsim.evaluation.blend import Blend, learn
 from retailsim.evaluation.candidates import Kitchen
+from retailsim.evaluation.ranking import Ranks
 from retailsim.evaluation.settings import DEFAULTS
 from retailsim.reading import load_calendar, load_vocabulary
 from retailsim.training.baseline_ranks import fit_end_of, tuned_settings
@@ -18,7 +19,7 @@ STEPS = 5
 BASKETS = 8000  # that the ranker learns on, evenly spaced
 
 
-def rank_blend(root: Path, split: str, protocol: Protocol, on_step: Callable[[str], None]) -> dict[str, np.ndarray]:
+def rank_blend(root: Path, split: str, protocol: Protocol, on_step: Callable[[str], None]) -> dict[str, Ranks]:
     """Ranks of both blends by name; `on_step` is told of each of five steps when it begins.
 
     The ranker learns on as many weeks before `split` as the validation has, from methods fitted on the weeks before those;
@@ -41,4 +42,4 @@ def rank_blend(root: Path, split: str, protocol: Protocol, on_step: Callable[[st
     kitchen = Kitchen(protocol.market, fit_end, settings)
     blends = [Blend(kitchen, ranker, fit_end, is_trip_known) for is_trip_known, ranker in rankers.items()]
     on_step("blend: ranks")
-    return {blend.name: rank_hidden(blend, protocol.hidden) for blend in blends}
+    return {blend.name: rank_hidden(blend, protocol.hidden, protocol.market.first_purchases) for blend in blends}

@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
-import numpy as np
 import torch
 import tyro
 
 from retailsim import console, status
 from retailsim.config import Config
 from retailsim.evaluation.line_up import LINE_UP
+from retailsim.evaluation.ranking import Ranks
 from retailsim.model.basket_model import BasketModel
 from retailsim.reading import load_calendar, load_vocabulary
 from retailsim.storage import atomic
@@ -26,7 +26,7 @@ from retailsim.training.baseline_ranks import keep_ranks, kept_ranks, rank_line_
 from retailsim.training.device import choose_device
 from retailsim.training.protocol import Protocol, load_protocol
 from retailsim.training.report_card import TRIPS, Findings, to_json
-from retailsim.training.report_tables import breakdowns, calibration_lines, gap_line, headline
+from retailsim.training.report_tables import breakdowns, calibration_lines, gap_line, headline, novel_table
 from retailsim.training.samples import load_samples
 from retailsim.training.scoring import Scored, score
 from retailsim.training.tables import load_tables
@@ -92,7 +92,7 @@ def score_trips(
     return scored
 
 
-def baseline_ranks(root: Path, split: str, protocol: Protocol) -> dict[str, np.ndarray]:
+def baseline_ranks(root: Path, split: str, protocol: Protocol) -> dict[str, Ranks]:
     """Ranks of every baseline of the line-up on `split`; fitted under a bar where they are not kept from before."""
     ranks = kept_ranks(root, split)
     missing = [name for name in LINE_UP if name not in ranks]
@@ -124,8 +124,8 @@ def show_record(record: dict, epoch: int, baskets: int, detailed: bool) -> None:
     if weak:
         console.out.print(f"Labels on which the model does not beat both rivals: {', '.join(weak)}.")
     if detailed and record["intervals"]:
-        for line in breakdowns(record):
-            console.out.print(line)
+        for part in (*breakdowns(record), *novel_table(record)):
+            console.out.print(part)
 
 
 def write_json(path: Path, record: dict) -> None:

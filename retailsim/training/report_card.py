@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from retailsim.evaluation.calibration import summary
 from retailsim.evaluation.intervals import LEVEL, intervals, units_of
 from retailsim.evaluation.metrics import VALUES, Metrics, slice_codes, sliced
+from retailsim.evaluation.ranking import Ranks
 from retailsim.training.auxiliary import LabelRivals, accuracies
 from retailsim.training.history_slices import bought_before, product_baskets
 from retailsim.training.protocol import Protocol
@@ -26,7 +27,7 @@ class Findings:
     protocol: Protocol
     scored: Mapping[str, Scored]  # the model, by TRIPS
     temperatures: Mapping[str, float]  # by TRIPS
-    baselines: Mapping[str, np.ndarray]  # ranks [M] by name
+    baselines: Mapping[str, Ranks]  # by name
     rivals: LabelRivals
     train_end: int  # last week that the model was trained on
 
@@ -35,15 +36,19 @@ class Findings:
         is_replay = self.protocol.of_hidden(self.protocol.samples.columns["is_replay"])
         return {"fresh": ~is_replay, "replayed": is_replay, "all": np.ones_like(is_replay)}
 
-    def methods(self) -> dict[str, np.ndarray]:
-        """Ranks [M] of the model, trip unknown and known, and of every baseline."""
+    def methods(self) -> dict[str, Ranks]:
+        """Ranks of the model, trip unknown and known, and of every baseline."""
         model = {f"model, {trip.replace('_', ' ')}": self.scored[trip].ranks for trip in reversed(TRIPS)}
         return {**model, **self.baselines}
 
-    def best_baseline(self, rows: np.ndarray, trip: str) -> str:
+    def first_time(self) -> np.ndarray:
+        """Which hidden products an identified customer had never bought before, bool [M]."""
+        return bought_before(self.protocol.market.first_purchases, self.protocol.hidden) == 0
+
+    def best_baseline(self, rows: np.ndarray, trip: str, among: Literal["overall", "novel"] = "overall") -> str:
         """The baseline with the highest MRR on the hidden products `rows`; one that sees the trip only where the model does."""
         allowed = [name for name in self.baselines if trip == "trip_known" or KNOWS_TRIP not in name]
-        return max(allowed, key=lambda name: Metrics.from_ranks(self.baselines[name][rows]).mrr)
+        return max(allowed, key=lambda name: Metrics.from_ranks(getattr(self.baselines[name], among)[rows]).mrr)
 
 
 def to_json(findings: Findings, split: str, checkpoint: str) -> dict[str, Any]:
@@ -54,20 +59,23 @@ def to_json(findings: Findings, split: str, checkpoint: str) -> dict[str, Any]:
         "split": split,
         "checkpoint": checkpoint,
         "views": {
-            view: {trip: Metrics.from_ranks(findings.scored[trip].ranks[rows]).to_json() for trip in TRIPS}
+            view: {trip: Metrics.from_ranks(findings.scored[trip].ranks.overall[rows]).to_json() for trip in TRIPS}
             for view, rows in views.items()
         },
-        "slices": _slices(findings, fresh, unknown.ranks),
-        "trip_known_slices": _slices(findings, fresh, findings.scored["trip_known"].ranks),
+        "slices": _slices(findings, fresh, unknown.ranks.overall),
+        "trip_known_slices": _slices(findings, fresh, findings.scored["trip_known"].ranks.overall),
         "auxiliary": accuracies(unknown.guesses, findings.rivals, findings.protocol),
-        "baselines": {name: Metrics.from_ranks(ranks[fresh]).to_json() for name, ranks in findings.baselines.items()},
+        "baselines": {
+            name: Metrics.from_ranks(ranks.overall[fresh]).to_json() for name, ranks in findings.baselines.items()
+        },
         "intervals": _intervals(findings, fresh) if fresh.any() else {},
         "calibration": {trip: _calibration(findings, fresh, trip) for trip in TRIPS},
         "periods": _periods(findings, views),
+        "novel": _novel(findings, fresh & findings.first_time()),
     }
     if fresh.any():
         best = findings.best_baseline(fresh, "trip_unknown")
-        record["rival_slices"] = _slices(findings, fresh, findings.baselines[best])
+        record["rival_slices"] = _slices(findings, fresh, findings.baselines[best].overall)
     if "replay_free" in record["periods"]:
         record["replay_free"] = record["periods"]["replay_free"]
     return record
@@ -80,7 +88,7 @@ def _slices(findings: Findings, rows: np.ndarray, ranks: np.ndarray) -> dict[str
         protocol.of_hidden(columns["day"] % 7 + 1),
         protocol.of_hidden(columns["n_products"]),
         protocol.of_hidden(columns["trips"]),
-        bought_before(protocol.market.purchases, protocol.hidden),
+        bought_before(protocol.market.first_purchases, protocol.hidden),
         product_baskets(protocol.market.purchases, protocol.hidden, findings.train_end),
     )
     codes = {key: of_hidden[rows] for key, of_hidden in codes.items()}
@@ -95,9 +103,9 @@ def _intervals(findings: Findings, rows: np.ndarray) -> dict[str, Any]:
     units = units_of(protocol.of_hidden(protocol.hidden.customer)[rows], protocol.hidden.basket[rows])
     values: dict[tuple[str, str], np.ndarray] = {}
     best = {trip: findings.best_baseline(rows, trip) for trip in TRIPS}
-    baselines = {name: ranks[rows] for name, ranks in findings.baselines.items()}
+    baselines = {name: ranks.overall[rows] for name, ranks in findings.baselines.items()}
     for trip in reversed(TRIPS):
-        ranks, others = findings.scored[trip].ranks[rows], baselines[best[trip]]
+        ranks, others = findings.scored[trip].ranks.overall[rows], baselines[best[trip]]
         values |= {(f"fresh_{trip}", m): of(ranks) for m, of in VALUES.items()}
         values |= {(f"against_best_{trip}", m): of(ranks) - of(others) for m, of in VALUES.items()}
     values |= {(name, m): VALUES[m](ranks) for name, ranks in baselines.items() for m in ("top10", "mrr")}
@@ -113,10 +121,34 @@ def _intervals(findings: Findings, rows: np.ndarray) -> dict[str, Any]:
     return {**found, "best_baseline": unknown["baseline"], "difference": unknown["difference"]}
 
 
+def _novel(findings: Findings, rows: np.ndarray) -> dict[str, Any]:
+    """First-time purchases `rows` among novel products: every method, and the model against the best baseline there."""
+    if not rows.any():
+        return {}
+    protocol = findings.protocol
+    units = units_of(protocol.of_hidden(protocol.hidden.customer)[rows], protocol.hidden.basket[rows])
+    ranks = {name: found.novel[rows] for name, found in findings.methods().items()}
+    best = {trip: findings.best_baseline(rows, trip, "novel") for trip in TRIPS}
+    leads = {
+        (trip, m): of(findings.scored[trip].ranks.novel[rows]) - of(ranks[best[trip]])
+        for trip in reversed(TRIPS)
+        for m, of in VALUES.items()
+    }
+    ends = intervals(leads | {(name, "top10"): VALUES["top10"](of) for name, of in ranks.items()}, units, SEED)
+    return {
+        "methods": {name: Metrics.from_ranks(of).to_json() for name, of in ranks.items()},
+        "intervals": {name: {"top10": list(ends[name, "top10"])} for name in ranks},
+        **{
+            f"against_best_{trip}": {"baseline": best[trip], "difference": {m: list(ends[trip, m]) for m in VALUES}}
+            for trip in reversed(TRIPS)
+        },
+    }
+
+
 def _calibration(findings: Findings, rows: np.ndarray, trip: str) -> dict[str, Any]:
     """Before and after temperature scaling, of the top prediction at the hidden places `rows`."""
     scored = findings.scored[trip]
-    is_hit = scored.ranks[rows] <= 1
+    is_hit = scored.ranks.overall[rows] <= 1
     return {
         "temperature": findings.temperatures[trip],
         "before": summary(scored.confidence[rows], is_hit),
@@ -137,7 +169,7 @@ def _periods(findings: Findings, views: Mapping[str, np.ndarray]) -> dict[str, A
     return {
         name: {
             "weeks": [int(week[rows].min()), int(week[rows].max())],
-            **{method: Metrics.from_ranks(ranks[rows]).to_json() for method, ranks in methods.items()},
+            **{method: Metrics.from_ranks(ranks.overall[rows]).to_json() for method, ranks in methods.items()},
         }
         for name, rows in periods.items()
         if rows.any()

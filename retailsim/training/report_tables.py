@@ -67,6 +67,25 @@ def gap_line(record: Mapping[str, Any], trip: str) -> str:
     """The model's lead over the best baseline on fresh baskets, with 95 % intervals."""
     gap = record["intervals"][f"against_best_{trip}"]
     model, best = record["views"]["fresh"][trip], record["baselines"][gap["baseline"]]
+    return _lead(model, best, gap, trip, "fresh baskets")
+
+
+def novel_table(record: Mapping[str, Any]) -> list[Grid | str]:
+    """How first-time purchases are ranked among novel products, and the model's lead there; nothing where there are none."""
+    found = record["novel"]
+    if not found:
+        return []
+    methods = found["methods"]
+    title = "First-time purchases, ranked among the products that the customer never bought before (fresh baskets)"
+    leads = []
+    for trip in ("trip_unknown", "trip_known"):
+        gap = found[f"against_best_{trip}"]
+        model = methods[f"model, {trip.replace('_', ' ')}"]
+        leads.append(_lead(model, methods[gap["baseline"]], gap, trip, "first-time purchases among novel products"))
+    return [metrics_table(title, methods), *leads]
+
+
+def _lead(model: Mapping[str, Any], best: Mapping[str, Any], gap: Mapping[str, Any], trip: str, where: str) -> str:
     parts = []
     for name, metric, scale, digits in (("Top-1", "top1", 100, 2), ("Top-10", "top10", 100, 2), ("MRR", "mrr", 1, 4)):
         low, high = (scale * end for end in gap["difference"][metric])
@@ -75,7 +94,7 @@ def gap_line(record: Mapping[str, Any], trip: str) -> str:
     low, high = gap["difference"]["mrr"]
     verdict = "ahead" if low > 0 else "BEHIND" if high < 0 else "not told apart"
     said = trip.replace("_", " ")
-    return f"Model ({said}) − {gap['baseline']}, fresh baskets: {', '.join(parts)}: {verdict} (95 % intervals, bootstrap by customer)"
+    return f"Model ({said}) − {gap['baseline']}, {where}: {', '.join(parts)}: {verdict} (95 % intervals, bootstrap by customer)"
 
 
 def calibration_lines(record: Mapping[str, Any], trip: str, is_detailed: bool) -> list[str]:

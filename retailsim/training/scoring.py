@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from retailsim.evaluation.calibration import competing, confidence
-from retailsim.evaluation.ranking import excluded_ids, ranks_of_logits
+from retailsim.evaluation.ranking import Ranks, excluded_ids, ranks_of_logits
 from retailsim.labels import TRIP_LABELS
 from retailsim.model.basket_model import BasketModel
 from retailsim.model.batch import Batch
@@ -24,7 +24,7 @@ OnBatch = Callable[[int, int], None]  # batches done, batches in all
 class Scored:
     """What a model says with the trip known, or unknown; hidden products in the order of the protocol's."""
 
-    ranks: np.ndarray  # float64 [M]
+    ranks: Ranks
     confidence: np.ndarray  # [M], probability of the top prediction as the model says it
     tempered: np.ndarray  # [M], the same after temperature scaling
     guesses: np.ndarray  # int64 [B, 4], trip codes
@@ -84,8 +84,9 @@ def score(
     for answer in answers(model, protocol.samples, vocab_size, batch_size, device, is_trip_known, on_batch):
         logits, target = answer.output.product_logits.float(), answer.batch.targets
         left = competing(logits, answer.excluded)
-        columns = (ranks_of_logits(logits, target, answer.excluded), confidence(left, 1.0))
-        found.append(np.stack([*columns, confidence(left, temperature)]))
+        ranks = ranks_of_logits(logits, target, answer.excluded)
+        sure = confidence(left, 1.0), confidence(left, temperature)
+        found.append(np.stack([ranks, _novel_ranks(answer, logits, ranks, protocol), *sure]))
         baskets.append(answer.basket)
         targets.append(target.cpu().numpy())
         trips = [answer.output.trip_logits[name].argmax(-1) for name in TRIP_LABELS]
@@ -93,6 +94,18 @@ def score(
     # a product is hidden at most once in a basket, so basket and product say which hidden product a rank belongs to
     order = np.lexsort((np.concatenate(targets), np.concatenate(baskets)))
     place = np.lexsort((protocol.hidden.target, protocol.hidden.basket))
-    aligned = np.empty((3, len(order)))
+    aligned = np.empty((4, len(order)))
     aligned[:, place] = np.concatenate(found, axis=1)[:, order]
-    return Scored(aligned[0], aligned[1], aligned[2], guesses)
+    return Scored(Ranks(aligned[0], aligned[1]), aligned[2], aligned[3], guesses)
+
+
+def _novel_ranks(answer: Answer, logits: Tensor, ranks: np.ndarray, protocol: Protocol) -> np.ndarray:
+    """Ranks of first-time purchases among what is novel, see `evaluation.ranking.Ranks`."""
+    hidden, first, target = protocol.hidden, protocol.market.first_purchases, answer.batch.targets
+    week, customer = hidden.week[answer.basket], hidden.customer[answer.basket]
+    novel = np.where(np.isinf(ranks), np.inf, np.nan)
+    rows = np.flatnonzero(first.is_novel(week, customer, target.cpu().numpy()))
+    if len(rows):
+        bought = torch.from_numpy(first.bought(week[rows], customer[rows])).to(logits.device)
+        novel[rows] = ranks_of_logits(logits[rows], target[rows], answer.excluded[rows] | bought)
+    return novel

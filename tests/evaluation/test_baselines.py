@@ -13,6 +13,7 @@ from retailsim.evaluation.baselines import (
 from retailsim.evaluation.companions import Ease, ItemItem
 from retailsim.evaluation.hidden import Shown
 from retailsim.evaluation.line_up import LINE_UP, Market
+from retailsim.evaluation.purchases import FirstPurchases
 from retailsim.evaluation.ranking import ranks
 from retailsim.evaluation.settings import DEFAULTS
 
@@ -115,16 +116,30 @@ def test_weeks_of_the_fit_are_not_ranked(shops, asked, method):
 
 def test_rank_hidden_is_the_rank_of_each_product_in_its_place(shops):
     purchases = shops.drawn(2)
-    hidden = shops.hidden_of(purchases, 21, size=30)
+    hidden = shops.hidden_of(purchases, 3, size=30)
     baseline = PersonalFrequency(purchases, 30)
-    found = rank_hidden(baseline, hidden)
+    assert np.isnan(rank_hidden(baseline, hidden).novel[hidden.target < 30]).all()
+    first = FirstPurchases(purchases, 30)
+    both = rank_hidden(baseline, hidden, first)
+    found = both.overall
     visible = hidden.visible.toarray() > 0
-    for i in range(0, len(found), 7):
+    seen = 0
+    for i in range(len(found)):
         b = hidden.basket[i]
         row = hidden.visible[b : b + 1]
         asked = Shown(
             int(hidden.week[b]), hidden.customer[b : b + 1], hidden.store[b : b + 1], row, hidden.trip[b : b + 1]
         )
         excluded = visible[b : b + 1] | (np.arange(30) < 3)
-        assert found[i] == ranks(baseline.scores(asked), hidden.target[i : i + 1], excluded)[0]
+        scores, target = baseline.scores(asked), hidden.target[i : i + 1]
+        assert found[i] == ranks(scores, target, excluded)[0]
+        mine = (purchases.customer[purchases.basket] == hidden.customer[b]) & (hidden.customer[b] >= 0)
+        own = purchases.product[mine & (purchases.week[purchases.basket] < hidden.week[b])]
+        if hidden.customer[b] >= 0 and target[0] not in own:  # a first-time purchase
+            excluded[0, own[own < 30]] = True
+            assert both.novel[i] == ranks(scores, target, excluded)[0]
+            seen += 1
+        else:
+            assert both.novel[i] == np.inf if target[0] >= 30 else np.isnan(both.novel[i])
+    assert seen > 10
     assert np.array_equal(np.isinf(found), hidden.target >= 30) and np.isinf(found).any()

@@ -12,6 +12,7 @@ import pytest
 
 from retailsim.config import PRESETS
 from retailsim.report.ablation_section import ablation
+from retailsim.report.belief_sections import breakdowns
 from retailsim.report.model_sections import metrics, verdict
 from retailsim.report.page import Figure
 from retailsim.report.report import TRAINING_FLAGS, main, training_command
@@ -89,12 +90,17 @@ def test_who_is_ahead_is_said_in_words(low, high, said):
     assert said in text and f"{low:+.4f} and {high:+.4f}" in text
 
 
-def test_every_bar_has_the_interval_of_its_method(evaluated):
+@pytest.mark.parametrize("is_novel", [False, True])
+def test_every_bar_has_the_interval_of_its_method(evaluated, is_novel):
     found = json.loads((evaluated / "evaluation_test.json").read_text())
-    (figure,) = [part for part in metrics(found, "").parts if isinstance(part, Figure)]
+    section = breakdowns(found) if is_novel else metrics(found, "")
+    figure = [part for part in section.parts if isinstance(part, Figure)][-1]
     (bars,) = figure.data
     spans = {"model, trip unknown": found["intervals"]["fresh_trip_unknown"]["top10"]}
     spans |= {name: of["top10"] for name, of in found["intervals"]["baselines"].items()}
+    if is_novel:
+        spans = {name: of["top10"] for name, of in found["novel"]["intervals"].items()}
+        assert bars["x"][::-1] == [100 * of["top10"] for of in found["novel"]["methods"].values()]
     ends = zip(bars["y"], bars["x"], bars["error_x"]["arrayminus"], bars["error_x"]["array"], strict=True)
     drawn = {name: [(x - low) / 100, (x + high) / 100] for name, x, low, high in ends}
     for name, span in spans.items():

@@ -2,7 +2,7 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from retailsim.evaluation.hidden import HiddenSet
-from retailsim.evaluation.purchases import Purchases
+from retailsim.evaluation.purchases import FirstPurchases, Purchases
 from retailsim.training.history_slices import bought_before, product_baskets
 
 
@@ -26,7 +26,8 @@ def typed():
 
 
 def test_a_repeat_is_a_product_of_an_earlier_week_of_the_same_customer():
-    assert bought_before(*typed()).tolist() == [0, 1, 1, 0, -1, 0, 0]
+    purchases, hidden = typed()
+    assert bought_before(FirstPurchases(purchases, 8), hidden).tolist() == [0, 1, 1, 0, -1, 0, 0]
 
 
 def test_product_history_counts_the_training_baskets():
@@ -37,4 +38,4 @@ def test_product_history_counts_the_training_baskets():
 def test_without_an_identified_customer_nothing_is_a_repeat():
     purchases, hidden = typed()
     nobody = Purchases(purchases.week, np.full(5, -1), purchases.store, purchases.basket, purchases.product)
-    assert bought_before(nobody, hidden).tolist() == [0, 0, 0, 0, -1, 0, 0]
+    assert bought_before(FirstPurchases(nobody, 8), hidden).tolist() == [0, 0, 0, 0, -1, 0, 0]
