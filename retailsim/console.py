@@ -154,6 +154,18 @@ def progress(unit: str, transient: bool = False) -> Progress:
     return _bar(columns, transient)
 
 
+def show_steps(bar: Progress, description: str, done: int, total: int) -> None:
+    """Move the only task of `bar`, 200 times at most; begin it anew where the description is another."""
+    if not bar.tasks:
+        bar.add_task("", total=None, rate="–")
+    task = bar.tasks[0]
+    if task.description != description:
+        bar.reset(task.id, total=total, description=description, rate="–")
+    if done % (total // 200 + 1) and done < total:
+        return
+    bar.update(task.id, completed=done, rate=f"{task.speed:.1f}" if task.speed else "–")
+
+
 @contextmanager
 def stages(total: int) -> Iterator[Advance]:
     """A bar over a few named steps; call what it gives with the name of the step that begins."""

@@ -7,6 +7,7 @@ run that is done is not trained again.
 import json
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -26,6 +27,7 @@ from retailsim.training.ablation_report import ablation_table, exchanged_record,
 from retailsim.training.ablation_runs import Trainer
 from retailsim.training.device import choose_device
 from retailsim.training.protocol import Protocol, load_protocol
+from retailsim.training.stopping import EXIT_CODE, Stopped
 from retailsim.training.tables import load_tables
 
 
@@ -37,13 +39,14 @@ def ablate(
     synergy: bool = False,
     seeds: int = 3,
     preset: Literal["tiny", "small", "best", "full"] | None = None,
+    epochs: int | None = None,
     json: Path | None = None,
     seed: int = 0,
     batch_size: int = 256,
     device: Literal["auto", "cuda", "mps", "cpu"] = "auto",
     data_dir: Path = Path("data"),
     checkpoint_dir: Path = Path("checkpoints/ablation"),
-) -> None:
+) -> int:
     """Measure what is lost when each of T1…T6 is exchanged between baskets, or missing since training.
 
     Args:
@@ -54,6 +57,7 @@ def ablate(
         synergy: also train with a single tensor each and with none (implies --retrain).
         seeds: models per run, with seeds 0, 1, ….
         preset: retrain with this preset instead of the checkpoint's configuration.
+        epochs: retrain for so many epochs of the main phase, without warm-up and fine-tuning, instead of the configuration's.
         json: write all figures to this file.
         seed: of the exchange and the bootstrap.
         batch_size: baskets at a time.
@@ -61,8 +65,9 @@ def ablate(
         data_dir: root of what the earlier stages wrote.
         checkpoint_dir: where retrained models and their results go.
     """
-    if seeds < 1:
-        raise UserError(f"--seeds {seeds}: at least one model per run is trained")
+    for flag, count in (("seeds", seeds), ("epochs", epochs)):
+        if count is not None and count < 1:
+            raise UserError(f"--{flag} {count}: at least 1 is trained")
     vocabulary = load_vocabulary(data_dir)
     state = checkpoints.load(checkpoint, vocabulary)
     config, chosen = Config.from_json(state["config"]), choose_device(device)
@@ -86,14 +91,24 @@ def ablate(
         "exchanged": exchanged_record(ranks, units, seed),
     }
     if retrain or synergy:
-        trainer = Trainer(data_dir, checkpoint_dir, vocabulary, protocol, PRESETS[preset] if preset else config, device)
-        record["retrained"] = retrained_record(trainer.results(seeds, synergy, console.out.print))
+        wanted = PRESETS[preset] if preset else config
+        if epochs:
+            wanted = wanted.with_train(epochs=epochs, warmup_epochs=0, finetune_epochs=0)
+        trainer = Trainer(data_dir, checkpoint_dir, vocabulary, protocol, wanted, device)
+        try:
+            with console.progress("batches", transient=True) as bar:
+                found = trainer.results(seeds, synergy, console.out.print, partial(console.show_steps, bar))
+        except Stopped as stopped:
+            console.out.print(f"{stopped}: saved; the same command goes on from here")
+            return EXIT_CODE[stopped.signal]
+        record["retrained"] = retrained_record(found)
     console.out.print(ablation_table(record))
     line = synergy_line(record)
     if line:
         console.out.print(line)
     if json:
         write_json(json, record)
+    return 0
 
 
 def fresh(protocol: Protocol, most: int | None) -> Protocol:

@@ -19,8 +19,11 @@ from retailsim.training.loop import fit
 from retailsim.training.protocol import Protocol
 from retailsim.training.run import Run
 from retailsim.training.samples import load_samples
-from retailsim.training.tables import load_tables
+from retailsim.training.tables import FILES, load_tables
 from retailsim.vocab import Vocabulary
+
+Say = Callable[[str], None]  # is told of each run that begins, goes on or was kept
+OnStep = Callable[[str, int, int], None]  # what is trained, steps done of its epoch and steps in all
 
 
 def runs(with_synergy: bool) -> dict[str, tuple[str, ...]]:
@@ -33,7 +36,7 @@ def runs(with_synergy: bool) -> dict[str, tuple[str, ...]]:
 
 
 class Trainer:
-    """Trains, evaluates and keeps the runs of an ablation.
+    """Trains, evaluates and keeps the runs of an ablation; one that was stopped goes on where it was.
 
     Args:
         root: data root.
@@ -49,18 +52,18 @@ class Trainer:
     ) -> None:
         self._root, self._folder, self._vocabulary, self._protocol = root, folder, vocabulary, protocol
         self._config, self._device = config, device
-        self._data = {split: fingerprint(root / table.path) for split, table in SAMPLE_TABLES.items()}
+        self._data = {file.path: fingerprint(file.at(root)) for file in (*SAMPLE_TABLES.values(), *FILES)}
 
-    def results(self, seeds: int, with_synergy: bool, say: Callable[[str], None]) -> dict[str, list[dict[str, Any]]]:
-        """Metrics of every run and seed; `say` is told of each that begins or was kept."""
+    def results(self, seeds: int, with_synergy: bool, say: Say, on_step: OnStep) -> dict[str, list[dict[str, Any]]]:
+        """Metrics of every run and seed."""
         found: dict[str, list[dict[str, Any]]] = {}
         for name, missing in runs(with_synergy).items():
             for seed in range(seeds):
-                found.setdefault(name, []).append(self.result(name, missing, seed, say))
+                found.setdefault(name, []).append(self.result(name, missing, seed, say, on_step))
         return found
 
-    def result(self, name: str, missing: Sequence[str], seed: int, say: Callable[[str], None]) -> dict[str, Any]:
-        """Metrics of one run, trained now or kept from before."""
+    def result(self, name: str, missing: Sequence[str], seed: int, say: Say, on_step: OnStep) -> dict[str, Any]:
+        """Metrics of one run, trained now or kept from before; training raises Stopped when the process is asked to end."""
         folder = self._folder / f"{name.replace(' ', '_')}_seed{seed}"
         config = without_config(self._config.with_train(seed=seed), missing)
         key = {
@@ -72,24 +75,37 @@ class Trainer:
         key = json.loads(json.dumps(key))
         path = folder / "result.json"
         kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-        if kept.get("key") == key:
-            say(f"{name}, seed {seed}: kept")
+        title = f"{name}, seed {seed}"
+        if kept.get("key") == key and kept["metrics"]:
+            say(f"{title}: kept")
             return kept["metrics"]
-        say(f"{name}, seed {seed}: training")
-        metrics = self._train(config, missing, folder)
-        with atomic(path) as temporary:
-            temporary.write_text(json.dumps({"key": key, "metrics": metrics}, indent=1) + "\n", encoding="utf-8")
+        if kept.get("key") != key:
+            folder.mkdir(parents=True, exist_ok=True)
+            for checkpoint in folder.glob("*.pt"):  # of other data, or another model
+                checkpoint.unlink()
+            _keep(path, key, None)
+        begun, _, _ = checkpoints.find(folder, self._vocabulary)
+        say(f"{title}: {'going on' if begun else 'training'}")
+        metrics = self._train(
+            config, missing, folder, begun,
+            lambda epoch, done, total: on_step(f"{title}, epoch {epoch}/{config.train.epochs}", done, total),
+        )  # fmt: skip
+        _keep(path, key, metrics)
         return metrics
 
-    def _train(self, config: Config, missing: Sequence[str], folder: Path) -> dict[str, Any]:
+    def _train(
+        self,
+        config: Config,
+        missing: Sequence[str],
+        folder: Path,
+        begun: dict[str, Any] | None,
+        on_batch: Callable[[int, int, int], None],
+    ) -> dict[str, Any]:
         tables = without_tables(load_tables(self._root), missing)
         train, val = (without_samples(load_samples(self._root, split), missing) for split in ("train", "val"))
-        folder.mkdir(parents=True, exist_ok=True)
         fabric = make_fabric(self._device)
-        fit(
-            config, tables, self._vocabulary, train, val, Run(folder, fabric), None,
-            lambda epoch, done, total: None, lambda report: None,
-        )  # fmt: skip
+        run = Run(folder, fabric)
+        fit(config, tables, self._vocabulary, train, val, run, begun, on_batch, lambda report: None)
         state = checkpoints.load(folder / "best_model.pt", self._vocabulary)
         model = BasketModel(config.model, tables, self._vocabulary.size)
         model.load_state_dict(state["model"])
@@ -97,3 +113,8 @@ class Trainer:
         asked = replace(self._protocol, samples=without_samples(self._protocol.samples, missing))
         ranks = ranks_with(model, asked, config.train.batch_size, fabric.device, is_trip_known="T6" not in missing)
         return Metrics.from_ranks(ranks).to_json()
+
+
+def _keep(path: Path, key: dict[str, Any], metrics: dict[str, Any] | None) -> None:
+    with atomic(path) as temporary:
+        temporary.write_text(json.dumps({"key": key, "metrics": metrics}, indent=1) + "\n", encoding="utf-8")

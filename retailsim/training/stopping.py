@@ -7,6 +7,7 @@ from types import FrameType, TracebackType
 import torch
 from lightning_fabric import Fabric
 
+EXIT_CODE = {signal.SIGTERM: 0, signal.SIGINT: 130}  # of a training that was asked to stop and has saved
 ASK_OTHERS_EVERY = 10  # steps between two questions whether another process was asked to stop
 
 

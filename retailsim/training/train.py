@@ -3,13 +3,10 @@
 Reads data/training/ and data/tensors/. Writes checkpoints/epoch_N.pt, best_model.pt, metrics.jsonl and tensorboard/.
 """
 
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
-
-from rich.progress import TaskID
 
 from retailsim import console, status
 from retailsim.config import PRESETS, Config
@@ -25,11 +22,10 @@ from retailsim.training.memory import or_what_helps
 from retailsim.training.run import Run
 from retailsim.training.run_log import EpochReport
 from retailsim.training.samples import load_samples
-from retailsim.training.stopping import Stopped
+from retailsim.training.stopping import EXIT_CODE, Stopped
 from retailsim.training.tables import load_tables
 from retailsim.vocab import Vocabulary
 
-EXIT_CODE = {signal.SIGTERM: 0, signal.SIGINT: 130}  # of a training that was asked to stop and has saved
 PRECISIONS = {"32-true": "float32", "bf16-mixed": "bfloat16"}
 
 
@@ -103,12 +99,11 @@ def train(
     )
     with console.progress("batches", transient=True) as bar:
         bar.disable = not fabric.is_global_zero
-        task = bar.add_task("", total=None, rate="–")
         try:
             with or_what_helps(run, config.train.batch_size):
                 model = fit(
                     config, tables, vocabulary, samples["train"], samples["val"], run, resumed,
-                    lambda epoch, done, total: show_batch(bar, task, config, epoch, done, total),
+                    lambda epoch, *steps: console.show_steps(bar, f"epoch {epoch}/{config.train.epochs}", *steps),
                     lambda report: show_epoch(report, config.train.epochs),
                 )  # fmt: skip
         except Stopped as stopped:
@@ -160,17 +155,6 @@ def configure(preset: str, resumed: dict | None, given: dict) -> Config:
         return config
     except ValueError as error:
         raise UserError(f"{error}: choose other --epochs, --warmup-epochs or --finetune-epochs") from error
-
-
-def show_batch(bar: console.Progress, task: TaskID, config: Config, epoch: int, done: int, total: int) -> None:
-    """Move the bar of the epoch, 200 times at most."""
-    description = f"epoch {epoch}/{config.train.epochs}"
-    if bar.tasks[0].description != description:
-        bar.reset(task, total=total, description=description, rate="–")
-    if done % (total // 200 + 1) and done < total:
-        return
-    speed = bar.tasks[0].speed
-    bar.update(task, completed=done, rate=f"{speed:.1f}" if speed else "–")
 
 
 def show_epoch(report: EpochReport, epochs: int) -> None:

@@ -1,21 +1,27 @@
 """What each tensor is worth: exchanged between baskets, missing since training; with a truth planted by construction."""
 
 import json
+import signal
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from retailsim.config import Config, TrainConfig
+from retailsim.config import PRESETS, Config, TrainConfig
 from retailsim.evaluation.metrics import Metrics
 from retailsim.model.basket_model import BasketModel
+from retailsim.reading import load_vocabulary
 from retailsim.training import ablation, ablation_runs
+from retailsim.training.ablate import fresh
 from retailsim.training.ablation_report import exchanged_record, retrained_record
+from retailsim.training.ablation_runs import Trainer
 from retailsim.training.dataset import Masking, make_batch
 from retailsim.training.fabric import make_fabric
 from retailsim.training.loop import fit
+from retailsim.training.protocol import load_protocol
 from retailsim.training.run import Run
+from retailsim.training.stopping import Stopped
 from retailsim.vocab import EOS, Vocabulary
 from tests import recipe
 from tests.small_world import ROWS, SPECIALS, TINY, VOCAB_SIZE, make_model, make_samples, make_tables
@@ -149,12 +155,48 @@ def test_ablate_says_what_each_tensor_is_worth_beside_the_claims(shop, trained, 
     assert record["baskets"] == 220
 
 
+def test_a_run_that_is_stopped_goes_on_and_ends_as_if_it_had_not_been(shop, tmp_path):  # C28 C34
+    vocabulary = load_vocabulary(shop.data)
+    protocol = fresh(load_protocol(shop.data, "test", vocabulary), 60)
+    config = PRESETS["tiny"].with_train(epochs=1, warmup_epochs=0, finetune_epochs=0)
+    said = []
+
+    def metrics_in(name, on_step):
+        trainer = Trainer(shop.data, tmp_path / name, vocabulary, protocol, config, "cpu")
+        return trainer.result("without T4", ("T4",), 1, said.append, on_step)
+
+    def stop(title, done, total):
+        assert title == "without T4, seed 1, epoch 1/1"
+        if done == 2:
+            raise Stopped(signal.SIGINT)
+
+    with pytest.raises(Stopped):
+        metrics_in("stopped", stop)
+    steps = []
+    assert metrics_in("stopped", lambda title, done, total: steps.append(done)) == metrics_in(
+        "whole", lambda *step: None
+    )
+    assert steps[0] == 3
+    kept = metrics_in("stopped", lambda *step: pytest.fail("trained again"))
+    assert said == [f"without T4, seed 1: {word}" for word in ("training", "going on", "training", "kept")]
+    config = config.with_train(learning_rate=1e-4)
+    assert metrics_in("stopped", lambda *step: None) != kept and said[-1].endswith("training")
+
+
+def test_ctrl_c_says_how_to_go_on(shop, trained, tmp_path, monkeypatch, capsys):  # C29
+    def stopped(*arguments):
+        raise Stopped(signal.SIGINT)
+
+    monkeypatch.setattr(ablation_runs, "fit", stopped)
+    flags = [trained / "best_model.pt", "--data-dir", shop.data, "--retrain", "--max-baskets", "20", "--epochs", "1"]
+    assert recipe.call("training.ablate", [*flags, "--checkpoint-dir", tmp_path], shop) == 130
+    assert "SIGINT: saved; the same command goes on from here" in capsys.readouterr().out
+
+
 @pytest.mark.slow
-def test_runs_that_are_done_are_not_trained_again(shop, tmp_path, monkeypatch, capsys):  # C34
-    short = ["--preset", "tiny", "--epochs", "1", "--warmup-epochs", "0", "--finetune-epochs", "0"]
-    where = ["--data-dir", shop.data, "--checkpoint-dir", tmp_path]
-    assert recipe.call("training.train", [*short, *where], shop) == 0
-    flags = [tmp_path / "best_model.pt", "--data-dir", shop.data, "--retrain", "--seeds", "1", "--max-baskets", "100"]
+def test_runs_that_are_done_are_not_trained_again(shop, trained, tmp_path, monkeypatch, capsys):  # C34
+    flags = [trained / "best_model.pt", "--data-dir", shop.data, "--retrain", "--seeds", "1", "--epochs", "1"]
+    flags += ["--max-baskets", "100"]
     flags += ["--checkpoint-dir", tmp_path / "runs", "--json", tmp_path / "ablation.json"]
     assert recipe.call("training.ablate", flags, shop) == 0
     record = json.loads((tmp_path / "ablation.json").read_text())
