@@ -36,6 +36,7 @@ def predict(
     segment: str | None = None,
     store_format: str | None = None,
     store_region: str | None = None,
+    novel: bool = False,
     allow_unknown: bool = False,
     top: int = 20,
     catalogue: Path | None = None,
@@ -64,6 +65,7 @@ def predict(
         segment: of a new customer: "PRICE SEGMENT,LIFE STAGE", either may be empty.
         store_format: of a store that the data does not know.
         store_region: of a store that the data does not know.
+        novel: leave out what the customer bought before; the chances of what is left are the same.
         allow_unknown: take an unknown customer as anonymous and an unknown store as average; without it they are errors.
         top: how many products.
         catalogue: CSV or Parquet file with columns product_id and name: shows names.
@@ -76,7 +78,7 @@ def predict(
     flags = {
         "customer": customer, "store": store, "when": when, "basket": basket, "price": price, "trip": trip,
         "focus": focus, "sensitivity": sensitivity, "size": size, "segment": segment, "store_format": store_format,
-        "store_region": store_region,
+        "store_region": store_region, "novel": "yes" if novel else None,
     }  # fmt: skip
     refuse_contradictions(flags, requests, output, json)
     request = None if requests else Request.from_words(flags)

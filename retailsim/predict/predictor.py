@@ -10,6 +10,7 @@ from typing import Literal
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from retailsim.config import Config
 from retailsim.errors import UserError
@@ -196,9 +197,20 @@ class Predictor:
         batch = self._batch(seats, trip_is_open)
         logits = self._model(batch).product_logits.float() / (self._temperature(trip_is_open) or 1.0)  # [R, V]
         logits = logits.masked_fill(excluded_ids(batch.ids, self.vocabulary.size), -torch.inf)
-        best = logits.softmax(dim=1).topk(min(top, self.vocabulary.size), dim=1)
+        chances = logits.softmax(dim=1).masked_fill(self._left_out(seats), 0.0)
+        best = chances.topk(min(top, self.vocabulary.size), dim=1)
         ids, names = self.vocabulary.ids, self._names
         return [
             tuple(Suggestion(ids[row], names.get(ids[row]), p) for row, p in zip(found, chances, strict=True) if p > 0)
             for found, chances in zip(best.indices.tolist(), best.values.tolist(), strict=True)
         ]
+
+    def _left_out(self, seats: Sequence[Seat]) -> Tensor:
+        """What the customers of requests for novel products bought before, bool [R, V]."""
+        numbers = np.array([i for i, seat in enumerate(seats) if seat.request.novel], dtype=np.int64)
+        owner, _, product, *_ = self._histories.customers.before(
+            np.array([seats[i].person.row for i in numbers], dtype=np.int64)
+        )
+        bought = torch.zeros(len(seats), self.vocabulary.size, dtype=torch.bool)
+        bought[numbers[owner], product] = True
+        return bought.to(self._device)

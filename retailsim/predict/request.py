@@ -12,7 +12,10 @@ from retailsim.errors import UserError
 from retailsim.labels import TRIP_LABELS
 
 TRIP_FIELDS = dict(zip(("trip", "focus", "sensitivity", "size"), TRIP_LABELS, strict=True))  # flag → label
-FIELDS = ("customer", "store", "when", *TRIP_FIELDS, "basket", "price", "segment", "store_format", "store_region")
+FIELDS = (
+    "customer", "store", "when", *TRIP_FIELDS, "basket", "price", "segment", "store_format", "store_region", "novel",
+)  # fmt: skip
+TRUTHS = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False, "": False}
 
 
 @dataclass(frozen=True)
@@ -30,10 +33,11 @@ class Request:
         lifestage: of a new customer.
         store_format: of an unknown store.
         store_region: of an unknown store.
+        novel: leave out of the answer what the customer bought before.
 
     Raises:
-        UserError: the time has a zone, a price is not above 0 or belongs to no product of the basket, or a trip's label
-            or class does not exist.
+        UserError: the time has a zone, a price is not above 0 or belongs to no product of the basket, a trip's label
+            or class does not exist, or novel products are asked for and no customer is named.
     """
 
     when: datetime
@@ -46,10 +50,13 @@ class Request:
     lifestage: str | None = None
     store_format: str | None = None
     store_region: str | None = None
+    novel: bool = False
 
     def __post_init__(self) -> None:
         if self.when.tzinfo is not None:
             raise UserError(f"--when {self.when.isoformat()} names a time zone: give the shop's local time without one")
+        if self.novel and self.customer is None:
+            raise UserError("--novel leaves out what the customer bought before: name a --customer, or leave --novel out")
         for product, price in self.prices.items():
             if product not in self.basket:
                 raise UserError(
@@ -84,6 +91,7 @@ class Request:
             lifestage=lifestage.strip() or None,
             store_format=given["store_format"] or None,
             store_region=given["store_region"] or None,
+            novel=_truth("novel", given["novel"]),
         )
 
 
@@ -94,7 +102,7 @@ class Suggestion:
     Attributes:
         product: its id.
         name: from the catalogue, where there is one.
-        probability: 0–1; all products outside the basket add up to 1.
+        probability: 0–1; all products outside the basket add up to 1, those left out of the answer included.
     """
 
     product: str
@@ -151,6 +159,12 @@ def _price(item: str) -> tuple[str, float]:
         return product, float(price)
     except ValueError:
         raise UserError(f"--price {item!r} is not understood: write PRODUCT=POUNDS, like PRD0900001=1.25") from None
+
+
+def _truth(field_name: str, text: str) -> bool:
+    if text.lower() not in TRUTHS:
+        raise UserError(f"{field_name} {text!r} is neither yes nor no: write one of them")
+    return TRUTHS[text.lower()]
 
 
 def _class(field_name: str, text: str) -> str:

@@ -39,8 +39,9 @@ class Seat:
     def notes(self) -> tuple[str, ...]:
         """What was not known, and what is used instead."""
         is_open = () if self.request.trip else ("the kind of trip is not given: it is left open",)
+        is_novel = ("what the customer bought before is left out",) if self.request.novel else ()
         no_hour = ("the data has no hours: that of the trip says nothing",) if self.hour == UNKNOWN else ()
-        return (*self.person.notes, *self.place.notes, *self.basket.notes, *is_open, *no_hour)
+        return (*self.person.notes, *self.place.notes, *self.basket.notes, *is_open, *is_novel, *no_hour)
 
 
 @dataclass(frozen=True)

@@ -60,6 +60,7 @@ class Ask(BaseModel):
     lifestage: Code | None = Field(None, description="of a new customer")
     store_format: Code | None = Field(None, description="of an unknown store")
     store_region: Code | None = Field(None, description="of an unknown store")
+    novel: bool = Field(False, description="leave out of the answer what the customer bought before")
 
     def request(self) -> Request:
         """The same question to a Predictor; a UserError says what is wrong with it."""

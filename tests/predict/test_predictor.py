@@ -94,6 +94,23 @@ def test_a_product_named_twice_is_two_items(predictor, asked):
     assert predictor.predict(once, top=3) != predictor.predict(twice, top=3)
 
 
+def test_novel_products_are_those_never_bought_with_the_same_chances(predictor, asked, shop):
+    request = asked[1]
+    plain = predictor.predict(request, top=EVERYTHING)
+    sales = TRANSACTIONS.read(shop.data, connect())
+    own = sales.filter((sales.customer_id == request.customer) & (sales.week < plain.week)).product_id.execute()
+    found = predictor.predict(replace(request, novel=True), top=EVERYTHING)
+    expected = [one for one in plain.suggestions if one.product not in set(own)]
+    assert 0 < len(expected) < len(plain.suggestions) and list(found.suggestions) == expected
+    assert found.notes == (*plain.notes, "what the customer bought before is left out")
+    beside = predictor.predict_many([request, replace(request, novel=True), request], top=EVERYTHING)
+    assert [len(answer.suggestions) for answer in beside] == [
+        len(plain.suggestions),
+        len(expected),
+        len(plain.suggestions),
+    ]
+
+
 def test_an_answer_does_not_depend_on_its_neighbours_or_on_threads(predictor, asked):
     request = asked[1]
     products = predictor.vocabulary.ids[len(SPECIAL_TOKENS) :][:9]

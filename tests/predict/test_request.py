@@ -15,6 +15,7 @@ def test_words_become_a_request():
         {
             "customer": "C1", "store": " S1 ", "when": "2008-03-15 10:30", "basket": "P1, P2,,", "price": "P1=1.25",
             "trip": "full-shop", "focus": "Fresh", "sensitivity": "um", "size": "L", "segment": "AZ,", "store_region": None,
+            "novel": "Yes",
         }
     )  # fmt: skip
     assert request == Request(
@@ -25,7 +26,9 @@ def test_words_become_a_request():
         prices={"P1": 1.25},
         trip={"mission_type": "Full Shop", "mission_focus": "Fresh", "price_sensitivity": "UM", "basket_size": "L"},
         price_segment="AZ",
+        novel=True,
     )
+    assert not Request.from_words(WORDS | {"novel": "no"}).novel
 
 
 @pytest.mark.parametrize(
@@ -41,6 +44,8 @@ def test_words_become_a_request():
         (WORDS | {"price": "P1=nan", "basket": "P1"}, "above 0"),
         (WORDS | {"price": "P1=1", "basket": "P2"}, "'P1', which is not in the basket"),
         (WORDS | {"trip": "party"}, "--trip 'party' does not exist: it is one of full-shop, top-up"),
+        (WORDS | {"novel": "yes"}, "--novel leaves out what the customer bought before: name a --customer"),
+        (WORDS | {"novel": "maybe"}, "novel 'maybe' is neither yes nor no"),
         (WORDS | {"size": "XXL"}, "--size 'XXL' does not exist: it is one of s, m, l, xl"),
     ],
 )
