@@ -62,8 +62,9 @@ class FirstPurchases:
         """The products that each of identified customers [n] bought before a week [n]; bool [n, V]."""
         base = customer.astype(np.int64) * self._stride
         begin, end = np.searchsorted(self._keys, base), np.searchsorted(self._keys, base + self._size)
-        row = np.repeat(np.arange(len(base)), end - begin)
-        pair = np.arange(len(row)) + (begin - np.cumsum(end - begin) + (end - begin))[row]
+        lengths = end - begin
+        row = np.repeat(np.arange(len(base)), lengths)
+        pair = np.arange(len(row)) + (begin - (np.cumsum(lengths) - lengths))[row]
         found = np.zeros((len(base), self._size), dtype=bool)
         found[row, self._keys[pair] - base[row]] = self._weeks[pair] < week[row]
         return found
