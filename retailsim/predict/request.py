@@ -56,7 +56,9 @@ class Request:
         if self.when.tzinfo is not None:
             raise UserError(f"--when {self.when.isoformat()} names a time zone: give the shop's local time without one")
         if self.novel and self.customer is None:
-            raise UserError("--novel leaves out what the customer bought before: name a --customer, or leave --novel out")
+            raise UserError(
+                "--novel leaves out what the customer bought before: name a --customer, or leave --novel out"
+            )
         for product, price in self.prices.items():
             if product not in self.basket:
                 raise UserError(

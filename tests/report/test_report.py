@@ -125,7 +125,8 @@ def test_the_labels_stand_beside_both_rivals(evaluated, beats, verdict):
 
 def test_the_ablations_figures_are_its_files(page, evaluated):
     record = json.loads((evaluated / "ablation.json").read_text())
-    record["retrained"] = {"seeds": 3, "runs": {"without T1": {"metrics": {"mrr": {"drop": 0.25}}}}}
+    without = {"metrics": {"mrr": {"drop": 0.25, "interval": [0.125, 0.5]}}}
+    record["retrained"] = {"seeds": 3, "runs": {"without T1": without}}
     (figure,) = [part for part in ablation(record).parts if isinstance(part, Figure)]
     exchanged, retrained, claims = figure.data
     drops = {name: of["drops"]["mrr"] for name, of in record["exchanged"]["tensors"].items()}
@@ -133,6 +134,7 @@ def test_the_ablations_figures_are_its_files(page, evaluated):
     for i, of in enumerate(drops.values()):
         low, high = exchanged["error_y"]["arrayminus"][i], exchanged["error_y"]["array"][i]
         assert [100 * of["drop"] - low, 100 * of["drop"] + high] == pytest.approx([100 * end for end in of["interval"]])
+    assert (retrained["error_y"]["arrayminus"], retrained["error_y"]["array"]) == ([12.5], [25.0])
     assert (retrained["x"], retrained["y"]) == (["T1"], [25.0]) and claims["y"][0] == 15
 
 
