@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from retailsim.config import ModelConfig
 from retailsim.labels import UNKNOWN
 from retailsim.model.batch import Batch
-from retailsim.model.evidence import TripEvidence, shown_of
+from retailsim.model.evidence import GRAPH_SHARE, TripEvidence, shown_of
 from retailsim.model.history import HistoryHead, visible_ids
 from retailsim.model.lookup import Lookup, Tables
 from retailsim.model.world_model import WorldModel, WorldModelOutput
@@ -59,15 +59,15 @@ class BasketModel(nn.Module):
         head, trips = self.world.product_head, self.world.trip_heads(context)
         if self.history is None and self.evidence is None:
             return head(hidden), trips
-        products = self.lookup.vocabulary(self.vocab_size)
         told = None
         if self.evidence is not None:
             known = batch.trip.masked_fill(batch.hide_trip[:, None], UNKNOWN)
             n_hidden = (batch.slots < batch.places.shape[0]).sum(1)
             shown = shown_of(visible_ids(batch, self.vocab_size), batch.quantity, batch.paid, n_hidden)
-            told, said = self.evidence(shown, known, products)
+            told, said = self.evidence(shown, known, self.lookup.vocabulary(self.vocab_size, GRAPH_SHARE))
             trips = {label: trips[label] + said[label] for label in trips}
         if self.history is not None and chain is not None:
+            products = self.lookup.vocabulary(self.vocab_size)
             return self.history(batch, hidden, context, products, head, chain, told), trips
         logits = head(hidden)
         if told is None:

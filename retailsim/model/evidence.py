@@ -20,6 +20,9 @@ from retailsim.labels import TRIP_LABELS
 from retailsim.model.precision import without_autocast
 from retailsim.vocab import PAD
 
+GRAPH_SHARE = (
+    layout.T2.width**-0.5
+)  # of graph embeddings in what is read: of norm √256, they would drown the learned corrections
 LEAST = 1e-30  # probability, so that its logarithm is finite
 CLASSES = [len(classes) for classes in TRIP_LABELS.values()]
 MOST_ITEMS = 63  # baskets of more items share a weight
@@ -84,7 +87,7 @@ class LabelLogits(nn.Module):
 
         Args:
             shown: the baskets.
-            products: T2 of the vocabulary.
+            products: T2 of the vocabulary, its graph embeddings times GRAPH_SHARE.
         """
         both = self.own.weight + self.of_row(products)  # [V, 2 C]
         counted, shared = functional.embedding(shown.visible, both).chunk(2, dim=-1)
@@ -120,7 +123,7 @@ class TripEvidence(nn.Module):
         Args:
             shown: the baskets.
             trip: codes of the labels that are known, −1 for the others.
-            products: T2 of the vocabulary.
+            products: T2 of the vocabulary, its graph embeddings times GRAPH_SHARE.
         """
         logits, weights = self.labels(shown, products)
         more, heavier = self.correction(shown, products)

@@ -112,9 +112,9 @@ class Lookup(nn.Module):
         rows = self.product[ids] + self.correction(ids)
         return rows * (ids != PAD)[..., None]
 
-    def vocabulary(self, size: int) -> Float[Tensor, "size 256"]:
-        """T2 of the first `size` product rows."""
-        return self.product[:size] + self.correction.weight[:size]
+    def vocabulary(self, size: int, graph_share: float = 1.0) -> Float[Tensor, "size 256"]:
+        """T2 of the first `size` product rows, with their graph embeddings times `graph_share`."""
+        return graph_share * self.product[:size] + self.correction.weight[:size]
 
     def prices(self, batch: Batch, gathered: Gathered) -> Float[Tensor, "B S 64"]:
         """T4: each product's price history up to the week before, moved to the price paid where that is known."""
