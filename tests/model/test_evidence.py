@@ -55,6 +55,16 @@ def test_a_known_trip_weighs_products_by_bayes_rule(model):
             assert torch.allclose(moved, moved[:1].expand_as(moved), atol=1e-4) and expected[real].std() > 0.1
 
 
+def test_graph_embeddings_are_read_at_a_sixteenth_beside_whole_corrections(model, samples, monkeypatch):
+    seen, batch = [], shown(samples)
+    evidence = model.evidence.forward
+    monkeypatch.setattr(model.evidence, "forward", lambda *args: seen.append(args[2]) or evidence(*args))
+    with torch.no_grad():
+        model(batch)
+        graph, learned = model.lookup.product[:VOCAB_SIZE], model.lookup.correction.weight[:VOCAB_SIZE]
+        assert torch.allclose(seen[0], graph / 16 + learned)
+
+
 def test_evidence_and_nothing_else_has_a_rate_of_its_own(model):
     decayed, kept, own = parameter_groups(model, 0.01, evidence_rate=3.0)
     assert (decayed["rate"], kept["rate"], own["rate"]) == (1.0, 1.0, 3.0)
