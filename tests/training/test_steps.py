@@ -62,7 +62,7 @@ def test_the_losses_and_gradients_of_all_pieces_add_up_to_the_steps(samples, ran
     assert set(whole) == {"focal", "contrastive", *TRIP_LABELS}
     for name, value in whole.items():
         assert value > 0 and parts[name] == pytest.approx(value, rel=1e-5), name
-    torch.testing.assert_close(gradient, whole_gradient, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(gradient, whole_gradient, rtol=1e-4, atol=3e-6)  # sums of up to 64 pieces in float32
 
 
 def losses_and_gradient(model, steps):
