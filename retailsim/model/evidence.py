@@ -20,9 +20,8 @@ from retailsim.labels import TRIP_LABELS
 from retailsim.model.precision import without_autocast
 from retailsim.vocab import PAD
 
-GRAPH_SHARE = (
-    layout.T2.width**-0.5
-)  # of graph embeddings in what is read: of norm √256, they would drown the learned corrections
+# Of graph embeddings in what is read of T2: as they are, of norm √256, they drown the learned corrections.
+GRAPH_SHARE = layout.T2.width**-0.5
 LEAST = 1e-30  # probability, so that its logarithm is finite
 CLASSES = [len(classes) for classes in TRIP_LABELS.values()]
 MOST_ITEMS = 63  # baskets of more items share a weight

@@ -67,6 +67,7 @@ class Trainer:
         folder = self._folder / f"{name.replace(' ', '_')}_seed{seed}"
         config = without_config(self._config.with_train(seed=seed), missing)
         key = {
+            "format": checkpoints.FORMAT,  # a model that computes otherwise is another model
             "config": config.to_json(),
             "without": list(missing),
             "data": self._data,
