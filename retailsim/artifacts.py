@@ -433,6 +433,13 @@ SUCCESSOR_WEIGHTS = Array(
     "float32",
     "folds vocabulary companions",
 )
+PRODUCT_GROUPS = Array(
+    "training/cache/product_groups.npy",
+    CACHE,
+    "group of each product, a code of the finest level of the hierarchy with at most 63; 0: none known",
+    "int64",
+    "vocabulary",
+)
 INDEX_MAPPINGS = Table(
     "training/cache/index_mappings.parquet",
     CACHE,
@@ -469,7 +476,7 @@ ALL: tuple[Artifact, ...] = (
     VOCABULARY, SCALERS, *SAMPLE_TABLES.values(), TEMPORAL_METADATA,
     CUSTOMER_CACHE, STORE_CACHE, PRODUCT_CACHE, PRICE_CACHE, LAST_PRICE_CACHE,
     CUSTOMER_HISTORIES, CUSTOMER_PURCHASES, STORE_HISTORIES, STORE_PURCHASES, CHAIN_POPULARITY,
-    COMPANION_IDS, COMPANION_WEIGHTS, SUCCESSOR_IDS, SUCCESSOR_WEIGHTS, INDEX_MAPPINGS,
+    COMPANION_IDS, COMPANION_WEIGHTS, SUCCESSOR_IDS, SUCCESSOR_WEIGHTS, PRODUCT_GROUPS, INDEX_MAPPINGS,
 )  # fmt: skip
 # What some commands write and no later stage needs.
 ASIDE: tuple[Artifact, ...] = (QUARANTINE, BASELINE_SETTINGS, *BASELINE_RANKS.values())

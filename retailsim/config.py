@@ -56,16 +56,17 @@ class TrainConfig:
     focal_gamma: float = 2.0  # 0: plain cross-entropy
     contrastive_share: float = 0.20  # of the loss of main phase and fine-tuning
     auxiliary_share: float = 0.20  # of the loss of main phase and fine-tuning: the trip's labels
+    evidence_share: float = 0.0  # of the loss of main phase and fine-tuning: known trips, given the hidden product (docs/decisions/0015-kinds-of-products.md)
     cosine: bool = False  # one rate that falls step by step along a cosine over all epochs, instead of one per phase
     evidence_rate: float = 1.0  # at how many times the rate the trip evidence learns
     temperature: float = 0.1  # of the contrastive loss
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.contrastive_share + self.auxiliary_share > 1:
+        if self.contrastive_share + self.auxiliary_share + self.evidence_share > 1:
             raise ValueError(
-                f"contrastive_share {self.contrastive_share} and auxiliary_share {self.auxiliary_share} leave nothing "
-                "to the products"
+                f"contrastive_share {self.contrastive_share}, auxiliary_share {self.auxiliary_share} and "
+                f"evidence_share {self.evidence_share} leave nothing to the products"
             )
         if self.warmup_epochs + self.finetune_epochs > self.epochs:
             raise ValueError(
@@ -124,6 +125,7 @@ _HISTORY_TRAINING = TrainConfig(
     max_grad_norm=100.0,  # norms of 5 to 11 were measured: shortened to 1, a batch counts by its direction alone
     contrastive_share=0.0,
     auxiliary_share=0.1,
+    evidence_share=0.1,
     cosine=True,
     evidence_rate=3.0,
 )

@@ -53,7 +53,8 @@ def make_tables(seed: int = 0) -> Tables:
         return np.stack(ids), weights
 
     offers = popularity, *strongest(), *strongest()
-    return Tables(*(torch.from_numpy(array) for array in (*arrays, *offers, *codes)), trip)
+    group = torch.from_numpy(rng.integers(0, 6, VOCAB_SIZE))
+    return Tables(*(torch.from_numpy(array) for array in (*arrays, *offers, *codes)), trip, group)
 
 
 def make_histories(seed: int = 0) -> PurchaseHistories:

@@ -60,7 +60,7 @@ def test_flags_that_are_left_out_keep_the_presets_numbers():
         (lambda: PRESETS["full"].with_train(epochs=2), "do not fit into epochs 2"),
         (
             lambda: TrainConfig(contrastive_share=0.7, auxiliary_share=0.4),
-            "contrastive_share 0.7 and auxiliary_share 0.4",
+            "contrastive_share 0.7, auxiliary_share 0.4 and evidence_share 0.0",
         ),
     ],
 )

@@ -1,8 +1,8 @@
 """What the visible basket alone says about a trip label: multinomial logistic regression (SPEC C32).
 
 The rival of the auxiliary heads, with what they see of the basket. Its columns are the visible products, 0/1, each one's share
-of what was spent, how many there are and how many items the basket has with every hidden product as one, one column a
-number, and the logarithms of items a product and of £ an item.
+of what was spent, how many there are, of how many groups, and how many items the basket has with every hidden product as
+one, one column a number, and the logarithms of items a product and of £ an item.
 
 Legend: B baskets · V vocabulary · F columns · K classes.
 """
@@ -14,19 +14,20 @@ from scipy.special import logsumexp
 
 from retailsim.labels import UNKNOWN
 
-MOST_VISIBLE = 20  # more visible products share a column
+MOST_VISIBLE = 20  # more visible products share a column, and more groups
 MOST_ITEMS = 63  # more items share a column
 PENALTY = 1.0  # λ of ½ λ |w|² beside the summed log-likelihood
 ITERATIONS = 60
 
 
-def columns_of(items: csr_array, spent: csr_array, n_hidden: np.ndarray) -> csr_array:
-    """What the regression sees, sparse [B, F] with F = 2 V + 87.
+def columns_of(items: csr_array, spent: csr_array, n_hidden: np.ndarray, group: np.ndarray) -> csr_array:
+    """What the regression sees, sparse [B, F] with F = 2 V + 108.
 
     Args:
         items: of each visible product, [B, V]; above 0 where it is visible.
         spent: £ on each, with the entries of `items`.
         n_hidden: how many products of each basket are hidden, int [B].
+        group: group of each product, int [V]; negative: none known.
     """
     n = np.diff(items.indptr)
     visible, share, all_items, total = items.copy(), spent.copy(), items.sum(axis=1), spent.sum(axis=1)
@@ -37,8 +38,20 @@ def columns_of(items: csr_array, spent: csr_array, n_hidden: np.ndarray) -> csr_
     shown = n > 0
     ratios[shown, 0] = all_items[shown] / n[shown]
     ratios[shown, 1] = total[shown] / all_items[shown]
-    numbers = _one_column_each(n, MOST_VISIBLE), _one_column_each(np.rint(all_items + n_hidden), MOST_ITEMS)
+    numbers = (
+        _one_column_each(n, MOST_VISIBLE),
+        _one_column_each(_distinct(visible, group), MOST_VISIBLE),
+        _one_column_each(np.rint(all_items + n_hidden), MOST_ITEMS),
+    )
     return csr_array(hstack([visible, share, *numbers, csr_array(np.log(ratios))], format="csr"))
+
+
+def _distinct(visible: csr_array, group: np.ndarray) -> np.ndarray:
+    """Of how many groups the visible products are, int64 [B]."""
+    known = np.flatnonzero(group >= 0)
+    members = csr_array((np.ones(len(known)), (known, group[known])), shape=(len(group), group.max(initial=0) + 1))
+    counts = visible @ members
+    return np.diff(counts.indptr)
 
 
 def _one_column_each(numbers: np.ndarray, most: int) -> csr_array:

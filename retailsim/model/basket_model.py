@@ -1,13 +1,13 @@
 """The whole model, from a batch of masked ids to logits: look up, fuse, encode, decode, recall, predict."""
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from retailsim.config import ModelConfig
 from retailsim.labels import UNKNOWN
 from retailsim.model.batch import Batch
-from retailsim.model.evidence import GRAPH_SHARE, TripEvidence, shown_of
+from retailsim.model.evidence import Shown, TripEvidence, shown_of
 from retailsim.model.history import HistoryHead, visible_ids
 from retailsim.model.lookup import Lookup, Tables
 from retailsim.model.world_model import WorldModel, WorldModelOutput
@@ -32,7 +32,7 @@ class BasketModel(nn.Module):
         self.lookup.correction.requires_grad_(config.learned_products)
         self.world = WorldModel(config, vocab_size)
         self.history = HistoryHead(config, tables, vocab_size) if config.history else None
-        self.evidence = TripEvidence(vocab_size) if config.trip_evidence else None
+        self.evidence = TripEvidence(tables.group) if config.trip_evidence else None
         self.vocab_size = vocab_size
         self.gradient_checkpointing = gradient_checkpointing
 
@@ -61,10 +61,7 @@ class BasketModel(nn.Module):
             return head(hidden), trips
         told = None
         if self.evidence is not None:
-            known = batch.trip.masked_fill(batch.hide_trip[:, None], UNKNOWN)
-            n_hidden = (batch.slots < batch.places.shape[0]).sum(1)
-            shown = shown_of(visible_ids(batch, self.vocab_size), batch.quantity, batch.paid, n_hidden)
-            told, said = self.evidence(shown, known, self.lookup.vocabulary(self.vocab_size, GRAPH_SHARE))
+            told, said = self.evidence(self._shown(batch), _known_trip(batch), self.lookup.product[: self.vocab_size])
             trips = {label: trips[label] + said[label] for label in trips}
         if self.history is not None and chain is not None:
             products = self.lookup.vocabulary(self.vocab_size)
@@ -74,8 +71,24 @@ class BasketModel(nn.Module):
             return logits, trips
         return logits + told[torch.div(batch.places, batch.ids.shape[1], rounding_mode="floor")], trips
 
+    def log_likelihood(self, batch: Batch) -> Float[Tensor, " M"]:
+        """log P(known labels | visible products and each hidden one), see `TripEvidence.log_likelihood`."""
+        assert self.evidence is not None, "a model without trip evidence"
+        basket = torch.div(batch.places, batch.ids.shape[1], rounding_mode="floor")
+        return self.evidence.log_likelihood(
+            self._shown(batch), _known_trip(batch), self.lookup.product[: self.vocab_size], basket, batch.targets
+        )
+
+    def _shown(self, batch: Batch) -> Shown:
+        n_hidden = (batch.slots < batch.places.shape[0]).sum(1)
+        return shown_of(visible_ids(batch, self.vocab_size), batch.quantity, batch.paid, n_hidden)
+
     def set_product_prior(self, log_prior: Float[Tensor, " V"]) -> None:
         """See `ProductHead.set_prior`; what the chain sells lately is compared with it."""
         self.world.set_product_prior(log_prior)
         if self.history is not None:
             self.history.log_prior.copy_(log_prior)
+
+
+def _known_trip(batch: Batch) -> Int[Tensor, "B 4"]:
+    return batch.trip.masked_fill(batch.hide_trip[:, None], UNKNOWN)

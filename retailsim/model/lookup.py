@@ -37,6 +37,7 @@ class Tables:
     hour: Float[Tensor, "hours 64"]  # the last: unknown
     recency: Float[Tensor, "recencies 64"]
     trip: tuple[Float[Tensor, "_ 48"], ...]  # one per label, row code + 1; row 0: unknown
+    group: Int[Tensor, " V"]  # group of each product in the retailer's hierarchy; 0: none known
 
 
 @dataclass(frozen=True)
@@ -112,9 +113,9 @@ class Lookup(nn.Module):
         rows = self.product[ids] + self.correction(ids)
         return rows * (ids != PAD)[..., None]
 
-    def vocabulary(self, size: int, graph_share: float = 1.0) -> Float[Tensor, "size 256"]:
-        """T2 of the first `size` product rows, with their graph embeddings times `graph_share`."""
-        return graph_share * self.product[:size] + self.correction.weight[:size]
+    def vocabulary(self, size: int) -> Float[Tensor, "size 256"]:
+        """T2 of the first `size` product rows."""
+        return self.product[:size] + self.correction.weight[:size]
 
     def prices(self, batch: Batch, gathered: Gathered) -> Float[Tensor, "B S 64"]:
         """T4: each product's price history up to the week before, moved to the price paid where that is known."""

@@ -103,7 +103,7 @@ def without_tables(tables: Tables, missing: Sequence[str]) -> Tables:
     """The cached tensors with no product told from another (T2) and no price known (T4)."""
     changes: dict[str, Any] = {}
     if "T2" in missing:
-        changes["product"] = torch.zeros_like(tables.product)
+        changes |= {"product": torch.zeros_like(tables.product), "group": torch.zeros_like(tables.group)}
     if "T4" in missing:
         changes |= {
             "price": torch.zeros_like(tables.price),

@@ -29,23 +29,25 @@ def fit_rivals(train: Samples, protocol: Protocol) -> LabelRivals:
     keep = np.zeros(len(train), dtype=bool)
     keep[usable[:: max(1, len(usable) // FIT_BASKETS)]] = True
     fit, size = train.select(keep), protocol.market.size
-    known, asked = visible_columns(fit, size), visible_columns(protocol.samples, size)
+    group = protocol.market.product_group
+    known, asked = visible_columns(fit, size, group), visible_columns(protocol.samples, size, group)
     unknown = np.full(len(protocol.samples), UNKNOWN)  # the guess of a label that the source does not have
     regression = [guess_label(known, codes, asked) if (codes != UNKNOWN).any() else unknown for codes in fit.trip.T]
     return LabelRivals(majority_classes(train), np.stack(regression, axis=1))
 
 
-def visible_columns(samples: Samples, size: int) -> csr_array:
+def visible_columns(samples: Samples, size: int, group: np.ndarray) -> csr_array:
     """What the regression sees of baskets whose hidden products are the protocol's; an unknown number or price is 1, as for the model.
 
-    `size` is that of the vocabulary: late products are not seen.
+    `size` is that of the vocabulary: late products are not seen; `group` [size] says of which group each product is, −1: not known.
     """
     basket, is_hidden = hidden_items(samples.starts, samples.columns["n_products"])
     shown = ~is_hidden & (samples.products < size)
     where, shape = (basket[shown], samples.products[shown]), (len(samples), size)
     items, price = (np.nan_to_num(of[shown], nan=1.0) for of in (samples.quantities, samples.prices))
     n_hidden = np.bincount(basket[is_hidden], minlength=len(samples))
-    return columns_of(csr_array((items, where), shape=shape), csr_array((items * price, where), shape=shape), n_hidden)
+    of_items, spent = (csr_array((values, where), shape=shape) for values in (items, items * price))
+    return columns_of(of_items, spent, n_hidden, group)
 
 
 def majority_classes(train: Samples) -> np.ndarray:

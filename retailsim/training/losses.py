@@ -46,6 +46,13 @@ def contrastive_loss(
     return F.cross_entropy(scores, partner, reduction="sum") / _or_own(total, len(anchors))
 
 
+def evidence_loss(
+    log_likelihood: Float[Tensor, " M"], is_known: Bool[Tensor, " M"], total: float | Tensor | None = None
+) -> Float[Tensor, ""]:
+    """Mean of −log P(the trip's labels | visible products and a hidden one) over hidden products whose trip is known; 0 without any."""
+    return -(log_likelihood * is_known).sum() / (is_known.sum().clamp(min=1) if total is None else total)
+
+
 def auxiliary_losses(
     trip_logits: Mapping[str, Tensor],
     labels: Int[Tensor, "B 4"],

@@ -9,7 +9,7 @@ from torch import Tensor
 from retailsim.config import TrainConfig
 from retailsim.model.basket_model import BasketModel
 from retailsim.model.batch import Batch
-from retailsim.training.losses import auxiliary_losses, contrastive_loss, focal_loss
+from retailsim.training.losses import auxiliary_losses, contrastive_loss, evidence_loss, focal_loss
 
 
 def loss_parts(
@@ -23,7 +23,7 @@ def loss_parts(
     """Unweighted losses of `batch` for every part that `weights` gives a share.
 
     Args:
-        model: the model itself, for its product rows.
+        model: the model itself, for its product rows and its trip evidence.
         forward: the model as the device runs it (wrapped for precision or several processes).
         batch: masked baskets.
         weights: shares of the phase.
@@ -38,6 +38,9 @@ def loss_parts(
         parts["contrastive"] = contrastive_loss(
             anchors, partners, batch.anchors, batch.partners, batch.partner, config.temperature, contrastive_total
         )
+    if weights.get("evidence"):
+        is_known = ~batch.hide_trip[torch.div(batch.places, batch.ids.shape[1], rounding_mode="floor")]
+        parts["evidence"] = evidence_loss(model.log_likelihood(batch), is_known, totals["evidence"] if totals else None)
     if any(name in weights for name in output.trip_logits):
         parts |= auxiliary_losses(output.trip_logits, batch.labels, batch.hide_trip, totals)
     return parts

@@ -30,6 +30,7 @@ from retailsim.artifacts import (
     PRICE_FEATURES,
     PRODUCT_CACHE,
     PRODUCT_EMBEDDINGS,
+    PRODUCT_GROUPS,
     SAMPLE_TABLES,
     SCALERS,
     STORE_CACHE,
@@ -46,6 +47,7 @@ from retailsim.reading import load_calendar, load_vocabulary
 from retailsim.storage import connect
 from retailsim.tensor_preparation import t1_customer, t2_products, t4_prices, t5_store
 from retailsim.training.companion_weights import companion_weights, customer_frequencies
+from retailsim.training.product_groups import product_groups
 from retailsim.training.purchases import Purchases, purchase_arrays
 from retailsim.training.samples import load_baskets
 
@@ -56,7 +58,7 @@ INPUTS = (
 OUTPUTS = (
     CUSTOMER_CACHE, STORE_CACHE, PRODUCT_CACHE, PRICE_CACHE, LAST_PRICE_CACHE,
     CUSTOMER_HISTORIES, CUSTOMER_PURCHASES, STORE_HISTORIES, STORE_PURCHASES, CHAIN_POPULARITY,
-    COMPANION_IDS, COMPANION_WEIGHTS, SUCCESSOR_IDS, SUCCESSOR_WEIGHTS, INDEX_MAPPINGS,
+    COMPANION_IDS, COMPANION_WEIGHTS, SUCCESSOR_IDS, SUCCESSOR_WEIGHTS, PRODUCT_GROUPS, INDEX_MAPPINGS,
 )  # fmt: skip
 
 
@@ -84,8 +86,9 @@ def prepare_tensor_cache(data_dir: Path = Path("data")) -> None:
         PRICE_CACHE: prices,
         LAST_PRICE_CACHE: last_prices,
     }
-    products = VOCABULARY.read(data_dir, engine)
-    arrays |= purchase_arrays(TRANSACTIONS.read(data_dir, engine), customers, stores, products, calendar)
+    products, transactions = VOCABULARY.read(data_dir, engine), TRANSACTIONS.read(data_dir, engine)
+    arrays |= purchase_arrays(transactions, customers, stores, products, calendar)
+    arrays[PRODUCT_GROUPS] = product_groups(transactions.filter(transactions.week <= calendar.train_end), vocabulary)
     train = load_baskets(data_dir, "train")
     customers_before = Purchases(arrays[CUSTOMER_HISTORIES], arrays[CUSTOMER_PURCHASES])
     frequencies = customer_frequencies(

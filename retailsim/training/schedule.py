@@ -44,10 +44,12 @@ def rate_at(epoch: int, passed: float, config: TrainConfig) -> float:
 
 
 def task_weights(config: TrainConfig) -> dict[str, float]:
-    """Shares of the loss: products, products bought together, the trip's labels; a part without a share is not computed."""
-    focal = 1 - config.contrastive_share - config.auxiliary_share
+    """Shares of the loss: products, products bought together, known trips beside hidden products, the trip's labels; a part without a share is not computed."""
+    focal = 1 - config.contrastive_share - config.evidence_share - config.auxiliary_share
     auxiliary = {name: config.auxiliary_share * share for name, share in AUXILIARY.items()}
-    shares = {"focal": focal, "contrastive": config.contrastive_share, **auxiliary}
+    shares = {
+        "focal": focal, "contrastive": config.contrastive_share, "evidence": config.evidence_share, **auxiliary
+    }  # fmt: skip
     return {name: share for name, share in shares.items() if share > 0}
 
 

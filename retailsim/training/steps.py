@@ -76,11 +76,16 @@ def make_step(samples: Samples, rows: np.ndarray, masking: Masking, share: Share
 
 
 def totals_of(samples: Samples, rows: np.ndarray, masking: Masking, n_pairs: int) -> dict[str, float]:
-    """How many hidden products, pairs and counted trip labels the baskets `rows` have; at least 1 each."""
+    """How many hidden products, pairs, hidden products beside a known trip and counted trip labels the baskets `rows` have; at least 1 each."""
     is_hidden = hides_trip(samples.columns["sample"][rows], masking)[:, None]
     counted = (is_hidden & (samples.trip[rows] != UNKNOWN)).sum(0)
-    focal = masked_count(samples.lengths[rows], masking.mask_prob).sum()
-    totals = {"focal": focal, "contrastive": n_pairs, **dict(zip(TRIP_LABELS, counted, strict=True))}
+    hidden = masked_count(samples.lengths[rows], masking.mask_prob)
+    totals = {
+        "focal": hidden.sum(),
+        "contrastive": n_pairs,
+        "evidence": hidden[~is_hidden[:, 0]].sum(),
+        **dict(zip(TRIP_LABELS, counted, strict=True)),
+    }
     return {name: float(max(total, 1)) for name, total in totals.items()}
 
 

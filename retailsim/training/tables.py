@@ -13,6 +13,7 @@ from retailsim.artifacts import (
     LAST_PRICE_CACHE,
     PRICE_CACHE,
     PRODUCT_CACHE,
+    PRODUCT_GROUPS,
     STORE_CACHE,
     SUCCESSOR_IDS,
     SUCCESSOR_WEIGHTS,
@@ -26,7 +27,7 @@ from retailsim.tensor_preparation.t6_trip import trip_tables
 
 FILES = (
     CUSTOMER_CACHE, STORE_CACHE, PRODUCT_CACHE, PRICE_CACHE, LAST_PRICE_CACHE,
-    CHAIN_POPULARITY, COMPANION_IDS, COMPANION_WEIGHTS, SUCCESSOR_IDS, SUCCESSOR_WEIGHTS,
+    CHAIN_POPULARITY, COMPANION_IDS, COMPANION_WEIGHTS, SUCCESSOR_IDS, SUCCESSOR_WEIGHTS, PRODUCT_GROUPS,
 )  # fmt: skip
 
 
@@ -52,4 +53,5 @@ def load_tables(root: Path) -> Tables:
         hour=torch.from_numpy(hour_table()),
         recency=torch.from_numpy(recency_table()),
         trip=tuple(torch.from_numpy(table) for table in trip_tables()),
+        group=tensor(PRODUCT_GROUPS),
     )

@@ -8,17 +8,19 @@ from retailsim.evaluation.label_regression import columns_of, guess_label
 def test_columns_are_products_shares_numbers_and_ratios():
     items = csr_array(np.array([[0, 1, 3], [0, 0, 0], [2, 0, 0]]))
     spent = csr_array(np.array([[0, 1.5, 4.5], [0, 0, 0], [8.0, 0, 0]]))
-    found = columns_of(items, spent, np.array([1, 2, 3])).toarray()
+    found = columns_of(items, spent, np.array([1, 2, 3]), np.array([-1, 0, 0])).toarray()
     assert found[:, :6].tolist() == [[0, 1, 1, 0, 0.25, 0.75], [0, 0, 0, 0, 0, 0], [1, 0, 0, 1, 0, 0]]
     assert np.array_equal(found[:, 6:27], np.eye(21)[[2, 0, 1]])  # visible products
-    assert np.array_equal(found[:, 27:91], np.eye(64)[[5, 2, 5]])  # items, a hidden product being one
-    assert np.allclose(found[:, 91:], np.log([[4 / 2, 6 / 4], [1, 1], [2, 4]]))  # items a product, £ an item
+    assert np.array_equal(found[:, 27:48], np.eye(21)[[1, 0, 0]])  # groups; that of the first product is not known
+    assert np.array_equal(found[:, 48:112], np.eye(64)[[5, 2, 5]])  # items, a hidden product being one
+    assert np.allclose(found[:, 112:], np.log([[4 / 2, 6 / 4], [1, 1], [2, 4]]))  # items a product, £ an item
     many = csr_array(np.full((1, 30), 2.0))
-    assert np.flatnonzero(columns_of(many, many, np.array([4])).toarray()[0, 60:145]).tolist() == [20, 21 + 63]
+    columns = columns_of(many, many, np.array([4]), np.arange(30) % 7).toarray()[0, 60:166]
+    assert np.flatnonzero(columns).tolist() == [20, 21 + 7, 42 + 63]
 
 
 def seen(x):
-    return columns_of(csr_array(x), csr_array(x), np.ones(len(x), dtype=np.int64))
+    return columns_of(csr_array(x), csr_array(x), np.ones(len(x), dtype=np.int64), np.full(x.shape[1], -1))
 
 
 def test_the_label_that_products_and_their_number_give_away_is_found():  # C32

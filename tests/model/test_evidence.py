@@ -3,15 +3,28 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 import torch
 
 from retailsim.labels import TRIP_LABELS, UNKNOWN
-from retailsim.model.evidence import CLASSES, MOST_ITEMS, LabelLogits, TripEvidence, shown_of
+from retailsim.model.evidence import DOUBT, MOST_ITEMS, Shown, TripEvidence, shown_of
 from retailsim.model.history import visible_ids
 from retailsim.model.world_model import parameter_groups
 from retailsim.training.dataset import Masking, make_batch
 from retailsim.vocab import PAD
 from tests.small_world import SPECIALS, VOCAB_SIZE
+
+VISIBLE = torch.tensor([[5, 9, 60, PAD], [30, PAD, PAD, PAD], [7, 8, PAD, PAD]])
+QUANTITY = torch.tensor([[2, 1, torch.nan, 1], [3, 1, 1, 1], [1, torch.nan, 1, 1]])
+PAID = torch.tensor([[1.5, torch.nan, 4, 1], [2, 1, 1, 1], [1, 3, 1, 1]])
+TRIP = torch.tensor([[1, 0, 2, 1], [3, 5, UNKNOWN, 0], [UNKNOWN] * 4])
+N_HIDDEN = torch.tensor([1, 3, 1])
+REAL = slice(SPECIALS, None)  # padding is no product
+
+
+@pytest.fixture
+def graph(model):
+    return model.lookup.product[:VOCAB_SIZE]
 
 
 def shown(samples):
@@ -19,50 +32,52 @@ def shown(samples):
     return make_batch(samples, np.arange(24), Masking(VOCAB_SIZE, hide_trip_prob=1.0, is_evaluation=True))
 
 
-def test_a_known_trip_weighs_products_by_bayes_rule(model):
-    """Differences between products are those of log P(labels | visible and the product), computed by showing each, which costs nothing."""
-    evidence, products = model.evidence, model.lookup.vocabulary(VOCAB_SIZE)
-    quantity, paid = torch.tensor([[2, 1, torch.nan, 1]] * 2), torch.tensor([[1.5, torch.nan, 4, 1]] * 2)
-    visible, trip = (
-        torch.tensor([[5, 9, 60, PAD], [30, PAD, PAD, PAD]]),
-        torch.tensor([[1, 0, 2, 1], [3, 5, UNKNOWN, 0]]),
-    )
-    n_hidden, shown_items, spent = torch.tensor([1, 3]), torch.tensor([4, 2]), torch.tensor([8, 3])
+def shown_in(batch) -> Shown:
+    n_hidden = (batch.slots < len(batch.places)).sum(1)
+    return shown_of(visible_ids(batch, VOCAB_SIZE), batch.quantity, batch.paid, n_hidden)
+
+
+def test_a_known_trip_weighs_products_by_bayes_rule(model, graph):
+    """The offsets are log P(labels | visible and the product), computed by showing each as one item that costs nothing."""
+    evidence = model.evidence
     with torch.no_grad():
-        for part in (evidence.labels, evidence.correction):
-            part.of_totals.weight[:, 2] = 0  # of visible items, which showing one more changes
-        offset, _ = evidence(shown_of(visible, quantity, paid, n_hidden), trip, products)
-        totals = torch.stack([torch.tensor([4, 4]), shown_items + n_hidden, shown_items, spent], 1).log1p()
-        gains = evidence.gain(totals).exp()
-        for basket, codes in enumerate(trip):
-            expected = torch.zeros(VOCAB_SIZE)
-            basket_and_one = [
+        evidence.own.weight.copy_(100 * torch.nn.functional.one_hot(torch.arange(VOCAB_SIZE) % 12))  # of one kind each
+        shown = shown_of(VISIBLE, QUANTITY, PAID, N_HIDDEN)
+        offset, _ = evidence(shown, TRIP, graph)
+        gain = evidence.gain(shown.totals()).exp()
+        assert not offset[2].any()  # nothing is known
+        for basket in range(2):
+            with_one_more = [
                 torch.cat([of[basket].expand(VOCAB_SIZE, -1), one], 1)
                 for of, one in (
-                    (visible, torch.arange(VOCAB_SIZE)[:, None]),
-                    (quantity, torch.ones(VOCAB_SIZE, 1)),
-                    (paid, torch.zeros(VOCAB_SIZE, 1)),
+                    (VISIBLE, torch.arange(VOCAB_SIZE)[:, None]),
+                    (QUANTITY, torch.ones(VOCAB_SIZE, 1)),
+                    (PAID, torch.zeros(VOCAB_SIZE, 1)),
                 )
             ]
-            one_less = n_hidden[basket].expand(VOCAB_SIZE) - 1
-            more_shown = shown_of(*basket_and_one, one_less)
-            said = sum(part(more_shown, products)[0] for part in (evidence.labels, evidence.correction))
-            for code, gain, logits in zip(codes, gains[basket], said.split(CLASSES, 1), strict=True):
+            all_shown = shown_of(*with_one_more, N_HIDDEN[basket].expand(VOCAB_SIZE) - 1)
+            _, logits = evidence(all_shown, torch.full((VOCAB_SIZE, 4), UNKNOWN), graph)
+            expected = torch.zeros(VOCAB_SIZE)
+            for code, of_label in zip(TRIP[basket], logits.values(), strict=True):
                 if code != UNKNOWN:
-                    expected += gain * logits.log_softmax(1)[:, code]
-            real = slice(SPECIALS, None)  # padding adds nothing to a basket
-            moved = (offset[basket] - expected)[real]
-            assert torch.allclose(moved, moved[:1].expand_as(moved), atol=1e-4) and expected[real].std() > 0.1
+                    expected += ((1 - DOUBT) * of_label.softmax(1)[:, code] + DOUBT).log()
+            assert torch.allclose(offset[basket, REAL], (gain[basket] * expected)[REAL], atol=1e-4)
+            assert expected[REAL].std() > 0.05
 
 
-def test_graph_embeddings_are_read_at_a_sixteenth_beside_whole_corrections(model, samples, monkeypatch):
-    seen, batch = [], shown(samples)
-    evidence = model.evidence.forward
-    monkeypatch.setattr(model.evidence, "forward", lambda *args: seen.append(args[2]) or evidence(*args))
+def test_what_the_labels_teach_is_what_weighs_the_products(model, graph):
+    """`log_likelihood` of each product is its offset but for the gain, also of products of several kinds."""
+    evidence, shown = model.evidence, shown_of(VISIBLE, QUANTITY, PAID, N_HIDDEN)
     with torch.no_grad():
-        model(batch)
-        graph, learned = model.lookup.product[:VOCAB_SIZE], model.lookup.correction.weight[:VOCAB_SIZE]
-        assert torch.allclose(seen[0], graph / 16 + learned)
+        evidence.of_graph.weight.zero_()
+        evidence.own.weight.copy_(0.1 * torch.randn(VOCAB_SIZE, 12, generator=torch.Generator().manual_seed(0)))
+        assert 0.2 < evidence.kinds(graph)[REAL].amax(1).median() < 0.8
+        offset, _ = evidence(shown, TRIP, graph)
+        basket, product = torch.tensor([0, 0, 1, 2, 1]), torch.tensor([3, 40, 5, 6, 70])
+        said = evidence.log_likelihood(shown, TRIP, graph, basket, product)
+        gain = evidence.gain(shown.totals()).exp()[:, 0]
+    assert torch.allclose(offset[basket, product], gain[basket] * said, atol=1e-5)
+    assert said[3] == 0
 
 
 def test_evidence_and_nothing_else_has_a_rate_of_its_own(model):
@@ -72,32 +87,32 @@ def test_evidence_and_nothing_else_has_a_rate_of_its_own(model):
     assert sum(len(group["params"]) for group in (decayed, kept, own)) == len(list(model.parameters()))
 
 
-def test_labels_and_products_teach_weights_of_their_own(model, samples):
-    """The loss of the products leaves what says the labels alone, and the labels' loss its corrections."""
+def test_labels_teach_all_but_the_gain_and_products_the_gain_alone(model, samples, graph):
     evidence, batch = model.evidence, make_batch(samples, np.arange(24), Masking(VOCAB_SIZE, hide_trip_prob=0.0))
-    products, n_hidden = model.lookup.vocabulary(VOCAB_SIZE).detach(), (batch.slots < len(batch.places)).sum(1)
-    shown = shown_of(visible_ids(batch, VOCAB_SIZE), batch.quantity, batch.paid, n_hidden)
-    offset, logits = evidence(shown, batch.trip, products)
+    shown, basket = shown_in(batch), torch.div(batch.places, batch.ids.shape[1], rounding_mode="floor")
+    offset, logits = evidence(shown, batch.trip, graph)
 
     def moved(cost):
         names, parameters = zip(*evidence.named_parameters(), strict=True)
         grads = torch.autograd.grad(cost, parameters, allow_unused=True, retain_graph=True)
         return {name for name, grad in zip(names, grads, strict=True) if grad is not None and grad.any()}
 
-    of_part = {"own.weight", "of_row.weight", "of_items.weight", "of_totals.weight", "of_totals.bias"}
-    corrections = {f"correction.{name}" for name in of_part} | {"gain.weight", "gain.bias"}
-    assert moved(offset.log_softmax(1)[:, SPECIALS].sum()) == corrections
-    assert moved(sum(logit[:, 0].sum() for logit in logits.values())) == {f"labels.{name}" for name in of_part}
+    of_gain = {"gain.weight", "gain.bias"}
+    of_labels = {name for name, _ in evidence.named_parameters()} - of_gain
+    assert moved(offset.log_softmax(1)[:, SPECIALS].sum()) == of_gain
+    assert moved(sum(logit[:, 0].sum() for logit in logits.values())) == of_labels
+    known = batch.targets < VOCAB_SIZE
+    said = evidence.log_likelihood(shown, batch.trip, graph, basket[known], batch.targets[known])
+    assert moved(said.sum()) == of_labels
 
 
-def test_a_trip_that_is_not_known_weighs_nothing(model, samples):
+def test_a_trip_that_is_not_known_weighs_nothing(model, samples, graph):
     """Neither where T6 is hidden, whatever codes stand there, nor for a label that the source does not have."""
     batch = shown(samples)
     with torch.no_grad():
         hidden = model(batch).product_logits
         assert torch.equal(hidden, model(replace(batch, trip=torch.ones_like(batch.trip))).product_logits)
-        one = shown_of(batch.ids[:, :1], batch.quantity[:, :1], batch.paid[:, :1], torch.ones(24, dtype=torch.int64))
-        offset, _ = model.evidence(one, torch.full_like(batch.trip, UNKNOWN), model.lookup.vocabulary(VOCAB_SIZE))
+        offset, _ = model.evidence(shown_in(batch), torch.full_like(batch.trip, UNKNOWN), graph)
     assert not offset.any()
 
 
@@ -123,39 +138,55 @@ def test_the_labels_see_the_visible_products_and_no_hidden_one(model, samples):
     assert all(torch.equal(evidence[0][label], evidence[1][label]) for label in TRIP_LABELS)
 
 
-def test_at_the_start_no_product_says_anything():
-    fresh, products = TripEvidence(VOCAB_SIZE), torch.randn(VOCAB_SIZE, 256)
+def test_at_the_start_no_product_says_anything(graph):
+    fresh = TripEvidence(torch.arange(VOCAB_SIZE) % 7)
     with torch.no_grad():
-        visible, one, n_hidden = torch.tensor([[4, 5], [6, 7]]), torch.ones(2, 2), torch.tensor([1, 3])
-        offset, logits = fresh(
-            shown_of(visible, one, one, n_hidden), torch.tensor([[0, 1, 2, 3], [1, 0, 0, 0]]), products
-        )
-    assert offset.abs().max() < 1e-6
-    assert all(torch.equal(logit[0], logit[1]) for logit in logits.values())
+        offset, logits = fresh(shown_of(VISIBLE, QUANTITY, PAID, N_HIDDEN), TRIP, graph)
+    assert torch.allclose(offset, offset[:, :1].expand_as(offset), atol=1e-6)
+    assert all(not logit.any() for logit in logits.values())
 
 
-def test_what_was_spent_weighs_by_its_share():
-    """Twice the items at half the price, or all prices tripled: the shares are the same; another split of the sum is another share."""
-    logits, products, nan = LabelLogits(VOCAB_SIZE), torch.zeros(VOCAB_SIZE, 256), torch.nan
-    torch.nn.init.normal_(logits.own.weight)
-    counted, shared = logits.own.weight.detach().chunk(2, dim=1)
-    visible = torch.tensor([[4, 5, PAD]] * 5)
-    quantity = torch.tensor([[1, 1, nan], [2, 1, nan], [1, 1, nan], [3, nan, nan], [1, 1, nan]])
-    paid = torch.tensor([[3, 1, nan], [1.5, 1, nan], [9, 3, nan], [1, nan, nan], [2, 2, nan]])
-    with torch.no_grad():
-        said, _ = logits(shown_of(visible, quantity, paid, torch.ones(5, dtype=torch.int64)), products)
-    summed = counted[4] + counted[5]
-    assert torch.allclose(said[:4], (summed + 0.75 * shared[4] + 0.25 * shared[5]).expand(4, -1), atol=1e-6)
-    assert torch.allclose(said[4], summed + 0.5 * shared[4] + 0.5 * shared[5], atol=1e-6)
-
-
-def test_a_basket_has_its_items_and_each_hidden_product_as_one():
-    """Four items are four: shown one by one, two of one, or hidden."""
-    logits, products, nan = LabelLogits(VOCAB_SIZE), torch.zeros(VOCAB_SIZE, 256), torch.nan
-    torch.nn.init.normal_(logits.of_items.weight)
+def test_items_spend_and_products_are_those_shown_and_hidden_ones_count_as_one():
+    """Four items are four: shown one by one, two of one, or hidden; an unknown number or price is 1."""
     visible = torch.tensor([[4, 5, 6, PAD], [4, 5, PAD, PAD], [4, PAD, PAD, PAD], [4, 5, PAD, PAD]])
-    quantity = torch.tensor([[1, 1, 1, nan], [2, 1, nan, nan], [nan, nan, nan, nan], [40, 60, nan, nan]])
+    quantity = torch.tensor([[1, 1, 1, torch.nan], [2, 1, 9, 9], [torch.nan] * 4, [40, 60, 9, 9]])
+    paid = torch.tensor([[2, 3, 4, 1], [1.5, 0.5, 9, 9], [5, 9, 9, 9], [1, torch.nan, 9, 9]])
+    shown = shown_of(visible, quantity, paid, torch.tensor([1, 1, 3, 1]))
+    assert shown.all_items().tolist() == [4, 4, 4, MOST_ITEMS]
+    # products, items, items shown, spend, hidden, shown; then with one of the hidden shown, too
+    expected = torch.tensor([[4, 4, 3, 9, 1, 3], [3, 4, 3, 3.5, 1, 2], [4, 4, 1, 5, 3, 1], [3, 101, 100, 100, 1, 2]])
+    assert torch.allclose(shown.totals().expm1(), expected, atol=1e-3)
+    assert torch.allclose(shown.totals(1).expm1(), expected + torch.tensor([0, 0, 1, 0, -1, 1]), atol=1e-3)
+
+
+def test_rules_of_groups_and_of_dominant_kinds_are_learned_and_point_at_hidden_products():
+    """Planted: one label says how many groups a basket has, another which of two brands most of its products are of."""
+    torch.manual_seed(0)
+    size, draw = SPECIALS + 80, torch.Generator().manual_seed(0)
+    group, brand = 1 + torch.arange(size) % 8, torch.arange(size) // 8 % 2
+    graph = torch.randn(size, 256, generator=draw)
+    graph[:, 0] += 16 * brand - 8.0
+    evidence, ones = TripEvidence(group), torch.ones(64, 4)
+    optimizer = torch.optim.AdamW(evidence.parameters(), lr=5e-3)
+
+    def baskets():
+        products = torch.stack([torch.randperm(80, generator=draw)[:5] for _ in range(64)]) + SPECIALS
+        distinct = torch.tensor([len(set(row.tolist())) for row in group[products]])
+        trip = torch.stack([distinct.clamp(max=4) - 1, brand[products].float().mean(1).round().long()], 1)
+        trip = torch.cat([trip, torch.full((64, 2), UNKNOWN)], 1)
+        return shown_of(products[:, :4], ones, ones, torch.ones(64, dtype=torch.int64)), trip, products[:, 4]
+
+    for _ in range(300):
+        shown, trip, hidden = baskets()
+        loss = -evidence.log_likelihood(shown, trip, graph, torch.arange(64), hidden).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    shown, trip, hidden = baskets()
     with torch.no_grad():
-        said, _ = logits(shown_of(visible, quantity, torch.ones(4, 4), torch.tensor([1, 1, 3, 1])), products)
-    assert torch.equal(said[:3], logits.of_items.weight[4].expand(3, -1))
-    assert torch.equal(said[3], logits.of_items.weight[MOST_ITEMS])
+        offset, _ = evidence(shown, trip, graph)
+    odds = offset[:, REAL].softmax(1)
+    assert loss < 0.3  # of 1.3 nats that a guess costs
+    agrees = brand[REAL] == brand[hidden][:, None]
+    decisive = brand[shown.visible].sum(1) == 2  # two and two: the hidden product decides
+    assert decisive.sum() > 10 and (odds * agrees)[decisive].sum(1).mean() > 0.9

@@ -41,7 +41,7 @@ def broken_table(name, value):
     "make, tensor",
     [
         (lambda: {"tables": broken_table("customer", torch.inf)}, "the output t1 of lookup"),
-        (lambda: {"tables": broken_table("product", torch.nan)}, "the output of evidence.labels.of_row"),
+        (lambda: {"tables": broken_table("product", torch.nan)}, "the output of evidence.of_graph"),
         (lambda: {"config": small_config(learning_rate=1e30)}, "the output of "),
     ],
 )

@@ -47,6 +47,19 @@ def test_the_focal_part_of_an_indifferent_model(batch):
     assert parts["focal"].item() == pytest.approx((1 - 1 / VOCAB_SIZE) ** 2 * math.log(VOCAB_SIZE), rel=1e-5)
 
 
+def test_known_trips_teach_what_hidden_products_say(batch):
+    """The evidence's part is the mean over hidden products beside a known trip; the others, and the labels of the tasks, are no part of it."""
+    model, config = make_model(make_tables()), TrainConfig(evidence_share=0.1)
+    weights = phase_at(4, config).weights
+    parts = loss_parts(model, model, batch, weights, config)
+    likelihood, is_known = model.log_likelihood(batch), ~batch.hide_trip[batch.places // batch.ids.shape[1]]
+    assert 0 < is_known.sum() < len(is_known) and not likelihood[~is_known].any()
+    assert parts["evidence"].item() == pytest.approx(-likelihood[is_known].mean().item())
+    assert weights["evidence"] == 0.1 and sum(weights.values()) == pytest.approx(1)
+    changed = replace(batch, labels=(batch.labels + 1) % 3)
+    assert torch.equal(loss_parts(model, model, changed, weights, config)["evidence"], parts["evidence"])
+
+
 def test_shown_trips_do_not_count(batch):  # C22
     model, config = make_model(make_tables()), TrainConfig()
     weights = phase_at(4, config).weights

@@ -16,7 +16,7 @@ from retailsim.training.steps import Share, batch_rows, load_steps, make_step
 from tests.small_world import VOCAB_SIZE, make_model, make_samples, make_tables
 
 MASKING = Masking(VOCAB_SIZE, hide_trip_prob=0.5, epoch=2, seed=1)
-MAIN = phase_at(4, TrainConfig())
+MAIN = phase_at(4, TrainConfig(evidence_share=0.1))
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +59,7 @@ def test_the_losses_and_gradients_of_all_pieces_add_up_to_the_steps(samples, ran
     rows = batch_rows(samples.lengths, 48, seed=0, epoch=2)[1]
     whole, whole_gradient = losses_and_gradient(model, [make_step(samples, rows, MASKING, Share())])
     parts, gradient = losses_and_gradient(model, [make_step(samples, rows, MASKING, s) for s in shares(ranks, pieces)])
-    assert set(whole) == {"focal", "contrastive", *TRIP_LABELS}
+    assert set(whole) == {"focal", "contrastive", "evidence", *TRIP_LABELS}
     for name, value in whole.items():
         assert value > 0 and parts[name] == pytest.approx(value, rel=1e-5), name
     torch.testing.assert_close(gradient, whole_gradient, rtol=1e-4, atol=3e-6)  # sums of up to 64 pieces in float32
@@ -86,6 +86,7 @@ def test_totals_are_what_a_batch_counts_itself(samples):
     )
     assert {name: part.item() for name, part in alone.items()} == {name: part.item() for name, part in in_step.items()}
     assert step.totals["focal"] == len(batch.targets)
+    assert step.totals["evidence"] == (~batch.hide_trip[batch.places // batch.ids.shape[1]]).sum()
     counted = batch.hide_trip[:, None] & (batch.labels != UNKNOWN)
     assert [step.totals[name] for name in TRIP_LABELS] == counted.sum(0).tolist()
 
