@@ -436,7 +436,7 @@ SUCCESSOR_WEIGHTS = Array(
 PRODUCT_GROUPS = Array(
     "training/cache/product_groups.npy",
     CACHE,
-    "group of each product, a code of the finest level of the hierarchy with at most 63; 0: none known",
+    "group of each product in the training weeks, a code of the finest level of the hierarchy with at most 63; 0: none known",
     "int64",
     "vocabulary",
 )

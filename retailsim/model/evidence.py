@@ -164,12 +164,12 @@ class TripEvidence(nn.Module):
         if not trip.is_cpu or torch.compiler.is_compiling():  # neither waits to be told how many there are
             return self._of_products(shown, trip, kinds)
         rows = (trip >= 0).any(1).nonzero()[:, 0]
-        said = torch.zeros(len(trip), len(kinds))
+        said = torch.zeros(trip.shape[0], kinds.shape[0])
         return said.index_copy(0, rows, self._of_products(shown.select(rows), trip[rows], kinds))
 
     def _of_products(self, shown: Shown, trip: Int[Tensor, "B 4"], kinds: Float[Tensor, "V K"]) -> Float[Tensor, "B V"]:
         """log P(known labels | visible products and each product): all groups and kinds are tried, products mix them."""
-        baskets, size = len(trip), len(kinds)
+        baskets, size = trip.shape[0], kinds.shape[0]
         every = torch.arange(baskets * self.groups, device=trip.device)
         basket, group = torch.div(every, self.groups, rounding_mode="floor"), every % self.groups
         by_kind = self._with_one_more(shown, trip, kinds, basket, group).exp().view(baskets, self.groups * KINDS)
@@ -205,7 +205,7 @@ class TripEvidence(nn.Module):
         for weight, amount, total, extra in zip(
             self._share_weights(), shown.weights, shown.sums, (more, more, 0), strict=True
         ):
-            by_group = torch.zeros(len(x), self.groups, device=x.device).scatter_add(1, of_group, amount)
+            by_group = torch.zeros(x.shape[0], self.groups, device=x.device).scatter_add(1, of_group, amount)
             amounts = torch.cat([by_group, (of_kind * amount[..., None]).sum(1)], dim=1)
             x = x + SHARE_SCALE * (amounts @ weight) / (total + extra).clamp(min=LEAST)[:, None]
         return x
@@ -216,7 +216,7 @@ class TripEvidence(nn.Module):
 
     def _present(self, shown: Shown) -> Tensor:
         """Which groups are shown, bool [B, G]."""
-        counts = torch.zeros(len(shown.visible), self.groups, device=shown.visible.device)
+        counts = torch.zeros(shown.visible.shape[0], self.groups, device=shown.visible.device)
         return counts.scatter_add(1, self.group[shown.visible], shown.weights[0]) > 0
 
     def _logits(self, x: Float[Tensor, "*N _"]) -> list[Float[Tensor, "*N _"]]:
