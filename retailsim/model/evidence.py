@@ -24,9 +24,8 @@ KINDS = 12  # K, learned
 HIDDEN = 32  # width of each label's network
 TOTALS = 6  # numbers about the basket as a whole
 MOST_ITEMS = 63  # baskets of more items are alike
-GRAPH_SHARE = (
-    layout.T2.width**-0.5
-)  # of graph embeddings: as they are, of norm √256, a step would change every product's kind
+# Of graph embeddings: as they are, of norm √256, a step would move every product to another kind.
+GRAPH_SHARE = layout.T2.width**-0.5
 SHARPNESS = 8.0  # of kinds, so that weights of a usual size make a product be of one kind
 SHARE_SCALE = 4.0  # shares of a basket are smaller than its other numbers
 DOUBT = 1e-3  # probability that a label follows no rule
