@@ -14,7 +14,7 @@ from retailsim.training.samples import Samples, load_samples
 from retailsim.training.tables import load_tables
 from tests.small_world import SPECIALS, make_samples, make_tables
 
-PRODUCTS = 5000
+PRODUCTS, GROUPS = 5000, 32
 # Products of a real basket: length and the share of 191,052 training baskets that are no longer (median 4, mean 6.5).
 LENGTHS = (0, 1, 2, 3, 4, 6, 8, 10, 14, 16, 20, 26, 30, 38, 50)
 NO_LONGER = (0, 0.189, 0.343, 0.458, 0.542, 0.662, 0.741, 0.799, 0.880, 0.909, 0.950, 0.981, 0.991, 0.998, 1.0)
@@ -40,5 +40,6 @@ def workload(data_dir: Path | None, baskets: int) -> tuple[Samples, Tables, int]
         companion_weights=0.01 * torch.randn(FOLDS, PRODUCTS, COMPANIONS),
         successors=torch.randint(SPECIALS, PRODUCTS, (FOLDS, PRODUCTS, COMPANIONS)),
         successor_weights=0.01 * torch.randn(FOLDS, PRODUCTS, COMPANIONS),
+        group=torch.randint(GROUPS, (PRODUCTS,)),
     )
     return samples, tables, PRODUCTS
