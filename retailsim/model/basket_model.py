@@ -1,6 +1,5 @@
 """The whole model, from a batch of masked ids to logits: look up, fuse, encode, decode, recall, predict."""
 
-import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
@@ -69,14 +68,13 @@ class BasketModel(nn.Module):
         logits = head(hidden)
         if told is None:
             return logits, trips
-        return logits + told[torch.div(batch.places, batch.ids.shape[1], rounding_mode="floor")], trips
+        return logits + told[batch.basket], trips
 
     def log_likelihood(self, batch: Batch) -> Float[Tensor, " M"]:
         """log P(known labels | visible products and each hidden one), see `TripEvidence.log_likelihood`."""
         assert self.evidence is not None, "a model without trip evidence"
-        basket = torch.div(batch.places, batch.ids.shape[1], rounding_mode="floor")
         return self.evidence.log_likelihood(
-            self._shown(batch), _known_trip(batch), self.lookup.product[: self.vocab_size], basket, batch.targets
+            self._shown(batch), _known_trip(batch), self.lookup.product[: self.vocab_size], batch.basket, batch.targets
         )
 
     def _shown(self, batch: Batch) -> Shown:

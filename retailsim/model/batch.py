@@ -42,6 +42,11 @@ class Batch:  # not frozen: Lightning Fabric rebuilds what passes through a wrap
     partners: Int[Tensor, " N"]  # another product of each basket of the whole step that has two
     partner: Int[Tensor, " Q"]  # which of `partners` lay in the basket of each anchor
 
+    @property
+    def basket(self) -> Int[Tensor, " M"]:
+        """Which of the B baskets each hidden place lies in."""
+        return torch.div(self.places, self.ids.shape[1], rounding_mode="floor")
+
     def to(self, device: torch.device) -> "Batch":
         """The same batch on `device`."""
         return Batch(**{f.name: getattr(self, f.name).to(device, non_blocking=True) for f in fields(self)})

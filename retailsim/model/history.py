@@ -68,7 +68,7 @@ class HistoryHead(nn.Module):
             chain: what the chain sold lately, see `chain`.
             told: what else is added to the logits of each basket's places.
         """
-        basket = torch.div(batch.places, batch.ids.shape[1], rounding_mode="floor")
+        basket = batch.basket
         visible = visible_ids(batch, len(products))
         signals = self.offer.signals(
             visible, batch.bought, frequency(batch.habits), batch.sample, self.log_prior, chain, batch.store_counts

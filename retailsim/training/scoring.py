@@ -42,8 +42,7 @@ class Answer:
     @property
     def basket(self) -> np.ndarray:
         """The row number of each hidden product's basket, int64 [M]."""
-        within = torch.div(self.batch.places, self.batch.ids.shape[1], rounding_mode="floor")
-        return self.rows[within.cpu().numpy()]
+        return self.rows[self.batch.basket.cpu().numpy()]
 
 
 def answers(
@@ -61,10 +60,9 @@ def answers(
     rows = ordered_rows(samples.lengths, batch_size)
     for done, (batch, numbers) in enumerate(zip(load_batches(samples, rows, masking), rows, strict=True), start=1):
         batch = batch.to(device)
-        basket = torch.div(batch.places, batch.ids.shape[1], rounding_mode="floor")
         with torch.no_grad():
             output = model(batch)
-        yield Answer(numbers, batch, output, excluded_ids(batch.ids, vocab_size)[basket])
+        yield Answer(numbers, batch, output, excluded_ids(batch.ids, vocab_size)[batch.basket])
         on_batch(done, len(rows))
 
 

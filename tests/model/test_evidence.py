@@ -89,7 +89,7 @@ def test_evidence_and_nothing_else_has_a_rate_of_its_own(model):
 
 def test_labels_teach_all_but_the_gain_and_products_the_gain_alone(model, samples, graph):
     evidence, batch = model.evidence, make_batch(samples, np.arange(24), Masking(VOCAB_SIZE, hide_trip_prob=0.0))
-    shown, basket = shown_in(batch), torch.div(batch.places, batch.ids.shape[1], rounding_mode="floor")
+    shown, basket = shown_in(batch), batch.basket
     offset, logits = evidence(shown, batch.trip, graph)
 
     def moved(cost):
