@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from retailsim import layout
-from retailsim.artifacts import CUSTOMER_EMBEDDINGS, PRICE_CACHE, PRODUCT_CACHE, TRANSACTIONS
+from retailsim.artifacts import CUSTOMER_EMBEDDINGS, PRICE_CACHE, PRODUCT_CACHE, PRODUCT_GROUPS, TRANSACTIONS
 from retailsim.data_pipeline.run_pipeline import prepare_transactions
 from retailsim.predict import Predictor, Request
 from retailsim.reading import load_calendar
@@ -75,7 +75,9 @@ def test_from_raw_files_to_an_evaluation(raw, tmp_path, name, mapping, capsys, m
     fresh = json.loads(report.read_text())["views"]["fresh"]["trip_unknown"]
     assert fresh["n"] > 30 and 0 < fresh["mrr"] < 1
     assert recipe.call("training.validate_data", ["--input", "RAW", *paths], shop) == 0  # the mapping is remembered
-    assert "fault" not in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "fault" not in said
+    assert ("no product's group is known" in said) == (not PRODUCT_GROUPS.read(shop.data).any())
     check_masks(name, shop)
     check_answers(name, shop, tmp_path / "report.html")
     if name == "instacart":  # the one that lacks most

@@ -47,7 +47,7 @@ from retailsim.reading import load_calendar, load_vocabulary
 from retailsim.storage import connect
 from retailsim.tensor_preparation import t1_customer, t2_products, t4_prices, t5_store
 from retailsim.training.companion_weights import companion_weights, customer_frequencies
-from retailsim.training.product_groups import product_groups
+from retailsim.training.product_groups import MOST_GROUPS, product_groups
 from retailsim.training.purchases import Purchases, purchase_arrays
 from retailsim.training.samples import load_baskets
 
@@ -103,6 +103,10 @@ def prepare_tensor_cache(data_dir: Path = Path("data")) -> None:
         artifact.write(data_dir, array)
         shape, size = " × ".join(f"{n:,}" for n in array.shape), console.size(array.nbytes)
         console.out.print(f"  {artifact.path}: {shape}, {size} ({artifact.about})")
+    if not arrays[PRODUCT_GROUPS].any():
+        console.out.print(
+            f"  note: no level of the hierarchy has 2 to {MOST_GROUPS} codes, so no product's group is known"
+        )
     INDEX_MAPPINGS.write(data_dir, index_mappings(customers, stores, products), engine, ["kind", "row"])
     manifest.write()
 
