@@ -4,12 +4,12 @@ The ranker learns on weeks that its ingredients were not fitted on, and ranks la
 them: first fit ≤ a, learn a < weeks ≤ b, then fit ≤ b and rank weeks > b. Needs `pip install retailsim[blend]`.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from retailsim.errors import UserError
-from retailsim.evaluation.candidates import FEATURES, Kitchen
+from retailsim.evaluation.candidates import FEATURES, Kitchen, without_trip
 from retailsim.evaluation.hidden import HiddenSet, Shown
 from retailsim.evaluation.purchases import refuse_fit_period
 
@@ -40,29 +40,43 @@ class Blend:
         return scores
 
 
-def learn(kitchen: Kitchen, hidden: HiddenSet, is_trip_known: bool, seed: int = 0) -> Any:
-    """The ranker of the hidden products of `hidden`, whose weeks are later than those that `kitchen` was fitted on."""
+class Lessons(NamedTuple):
+    """Candidates from which a ranker learns, basket by basket, with all that is known of the trip."""
+
+    features: np.ndarray  # float32 [C, F], in the order of FEATURES
+    is_hidden: np.ndarray  # bool [C]
+    groups: np.ndarray  # int [n], candidates of each basket
+
+
+def lessons(kitchen: Kitchen, *sets: HiddenSet) -> Lessons:
+    """The candidates of all baskets of `sets`, whose weeks are later than those that `kitchen` was fitted on.
+
+    A basket none of whose hidden products is a candidate teaches nothing and is left out.
+    """
+    parts = []
+    for hidden in sets:
+        lengths = np.diff(hidden.starts)
+        for baskets, shown in hidden.blocks():
+            found = kitchen.serve(shown, is_trip_known=True)
+            of_block = np.repeat(np.arange(len(baskets)), lengths[baskets])
+            target = np.concatenate([hidden.target[hidden.starts[b] : hidden.starts[b + 1]] for b in baskets])
+            known = target < found.fallback.shape[1]
+            is_hidden = np.zeros_like(found.fallback, dtype=bool)
+            is_hidden[of_block[known], target[known]] = True
+            label = is_hidden[found.row, found.product]
+            has_any = np.bincount(found.row, weights=label, minlength=len(baskets)) > 0
+            keep = has_any[found.row]
+            groups = np.bincount(found.row, minlength=len(baskets))[has_any]
+            parts.append(Lessons(found.features[keep], label[keep], groups))
+    return Lessons(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+
+def learn(taught: Lessons, is_trip_known: bool, seed: int = 0) -> Any:
+    """The ranker of candidates, with what is known of the trip or without it."""
     lightgbm = load_lightgbm()
-    features, labels, groups = [], [], []
-    for baskets, shown in hidden.blocks():
-        found = kitchen.serve(shown, is_trip_known)
-        is_hidden = np.zeros_like(found.fallback, dtype=bool)
-        lengths = np.diff(hidden.starts)[baskets]
-        of_block = np.repeat(np.arange(len(baskets)), lengths)
-        first = np.cumsum(lengths) - lengths
-        target = hidden.target[np.arange(len(of_block)) + (hidden.starts[baskets] - first)[of_block]]
-        known = target < is_hidden.shape[1]
-        is_hidden[of_block[known], target[known]] = True
-        label = is_hidden[found.row, found.product]
-        has_any = np.bincount(found.row, weights=label, minlength=len(baskets)) > 0  # others teach nothing
-        keep = has_any[found.row]
-        features.append(found.features[keep])
-        labels.append(label[keep])
-        groups.append(np.bincount(found.row[keep], minlength=len(baskets))[has_any])
-    data = lightgbm.Dataset(
-        np.concatenate(features), np.concatenate(labels).astype(np.int32), group=np.concatenate(groups),
-        feature_name=[name.replace(" ", "_").replace(",", "") for name in FEATURES],
-    )  # fmt: skip
+    features = taught.features if is_trip_known else without_trip(taught.features)
+    names = [name.replace(" ", "_").replace(",", "") for name in FEATURES]
+    data = lightgbm.Dataset(features, taught.is_hidden.astype(np.int32), group=taught.groups, feature_name=names)
     return lightgbm.train({**PARAMETERS, "seed": seed}, data, ROUNDS)
 
 

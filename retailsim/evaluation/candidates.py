@@ -33,11 +33,12 @@ METHODS = {  # method → how many of its highest products become candidates
 HALF_LIVES = (2.0, 8.0, 26.0)  # weeks, of the customer's frequency
 AGE_HALF_LIFE = 0.25  # weeks: so short that the latest purchase alone tells the decayed count
 TRIP_PRIOR = 10.0  # baskets: how much a label's product counts lean on the product's share in all baskets
-TRIP_FEATURES = ("type lift", "focus lift", "sensitivity lift", "size lift", "type", "focus", "sensitivity", "size")
+LABELS = ("type", "focus", "sensitivity", "size")  # in the order of labels.TRIP_LABELS
+TRIP_FEATURES = (*(f"{label} lift" for label in LABELS), *(f"{label} lift, visible" for label in LABELS), *LABELS)
 FEATURES = (
     *(f"{name} {kind}" for name in METHODS for kind in ("score", "place")),
     *(f"frequency {half_life:g}" for half_life in HALF_LIVES),
-    "weeks since bought", "group co-occurrence", "visible of group", "own basket", "visible", "trips",
+    "weeks since bought", "group co-occurrence", "visible of group", "visible groups", "own basket", "visible", "trips",
     *TRIP_FEATURES,
 )  # fmt: skip
 
@@ -91,26 +92,38 @@ class Kitchen:
             columns.append(counts[row, product] / (trips[row] + 1))
         age = self._ages.before(shown.week, shown.customer)[0][row, product]
         columns.append(-AGE_HALF_LIFE * np.log2(age, out=np.full(len(age), np.nan), where=age > 0))
-        groups = (shown.visible @ self._membership).toarray() > 0
-        n_groups = np.maximum(groups.sum(axis=1), 1)
-        columns.append((groups @ self._together / n_groups[:, None])[row, self._group[product]])
-        columns.append((shown.visible @ self._membership).toarray()[row, self._group[product]])
+        of_group = (shown.visible @ self._membership).toarray()
+        groups = of_group > 0
+        n_groups = groups.sum(axis=1)
+        columns.append((groups @ self._together / np.maximum(n_groups, 1)[:, None])[row, self._group[product]])
+        columns += [of_group[row, self._group[product]], n_groups[row]]
         columns.append(self._own.similarity(shown)[row, product])
         columns.append(visible.sum(axis=1)[row])
         columns.append(self._habits[-1].before(shown.week, shown.customer)[1][row])
-        columns += self._trip_columns(shown.trip if is_trip_known else np.full_like(shown.trip, -1), row, product)
+        columns += self._trip_columns(shown, row, product)
         features = np.stack(columns, axis=1).astype(np.float32)
+        if not is_trip_known:
+            features = without_trip(features)
         return Candidates(row, product, features, scores[EaseWithHistories.name])
 
-    def _trip_columns(self, trip: np.ndarray, row: np.ndarray, product: np.ndarray) -> list[np.ndarray]:
-        codes = trip[row].astype(np.float64)
-        codes[codes < 0] = np.nan
-        lifts = []
+    def _trip_columns(self, shown: Shown, row: np.ndarray, product: np.ndarray) -> list[np.ndarray]:
+        """TRIP_FEATURES: lifts of the candidate, their mean over the visible products, and the labels' codes."""
+        n_visible = np.maximum(np.diff(shown.visible.indptr), 1)
+        own, beside, codes = [], [], []
         for label, table in enumerate(self._lifts):
-            code = trip[row, label]
+            code = shown.trip[:, label]
             is_known = (code >= 0) & (code < len(table))
-            lifts.append(np.where(is_known, table[np.where(is_known, code, 0), product], np.nan))
-        return [*lifts, *codes.T]
+            of_class = np.where(is_known, code, 0)
+            mean = (shown.visible @ table.T)[np.arange(len(code)), of_class] / n_visible
+            own.append(np.where(is_known[row], table[of_class[row], product], np.nan))
+            beside.append(np.where(is_known, mean, np.nan)[row])
+            codes.append(np.where(code >= 0, code, np.nan)[row])
+        return [*own, *beside, *codes]
+
+
+def without_trip(features: np.ndarray) -> np.ndarray:
+    """The same features [C, F] with nothing known of the trip."""
+    return np.where(np.isin(FEATURES, TRIP_FEATURES), np.float32(np.nan), features)
 
 
 def _places(row: np.ndarray, scores: np.ndarray) -> np.ndarray:

@@ -1,45 +1,66 @@
 """Ranks of the tuned blend on a split's hidden products, fitted on the weeks before it (SPEC C33)."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from retailsim.evaluation.baselines import rank_hidden
-from retailsim.evaluation.blend import Blend, learn
+from retailsim.evaluation.blend import Blend, learn, lessons
 from retailsim.evaluation.candidates import Kitchen
+from retailsim.evaluation.hidden import HiddenSet
 from retailsim.evaluation.ranking import Ranks
 from retailsim.evaluation.settings import DEFAULTS
 from retailsim.reading import load_calendar, load_vocabulary
 from retailsim.training.baseline_ranks import fit_end_of, tuned_settings
 from retailsim.training.protocol import Protocol, load_protocol
 
-LEARNED_ON = {"test": "val", "val": "train"}  # the split whose last weeks the ranker learns on
-STEPS = 5
-BASKETS = 8000  # that the ranker learns on, evenly spaced
+EARLIER = {"test": ("train", "val"), "val": ("train",)}  # splits on whose last weeks the ranker learns
+STEPS = 6
+WEEKS = 15  # that the ranker learns on where the validation has fewer, but no more than a quarter of all then
+BASKETS = 40_000  # that the ranker learns on at most, evenly spaced: about 1.6 GB
 
 
 def rank_blend(root: Path, split: str, protocol: Protocol, on_step: Callable[[str], None]) -> dict[str, Ranks]:
-    """Ranks of both blends by name; `on_step` is told of each of five steps when it begins.
+    """Ranks of both blends by name; `on_step` is told of each of six steps when it begins.
 
-    The ranker learns on as many weeks before `split` as the validation has, from methods fitted on the weeks before those;
-    then the methods are fitted anew on all weeks before `split`.
+    The ranker learns on the last weeks before `split`, from methods fitted on the weeks before those; then the methods are fitted
+    anew on all weeks before `split`.
     """
     settings = tuned_settings(root) or DEFAULTS
-    first, last = load_calendar(root).weeks_in("val")
     fit_end = fit_end_of(root, split)
-    begin = fit_end - (last - first + 1)
+    first, last = load_calendar(root).weeks_in("val")
+    begin = fit_end - weeks_to_learn_on(last - first + 1, fit_end)
     on_step("blend: methods")
-    earlier = load_protocol(root, LEARNED_ON[split], load_vocabulary(root)).hidden
-    rows = np.flatnonzero((earlier.week > begin) & (earlier.week <= fit_end))
-    learned_on = earlier.select(rows[:: max(1, len(rows) // BASKETS)])
+    learned_on = hidden_between(root, EARLIER[split], begin, fit_end)
     kitchen = Kitchen(protocol.market, begin, settings)
+    on_step("blend: candidates")
+    taught = lessons(kitchen, *learned_on)
     rankers = {}
     for is_trip_known in (False, True):
         on_step("blend: ranker")
-        rankers[is_trip_known] = learn(kitchen, learned_on, is_trip_known)
+        rankers[is_trip_known] = learn(taught, is_trip_known)
     on_step("blend: methods up to the split")
     kitchen = Kitchen(protocol.market, fit_end, settings)
     blends = [Blend(kitchen, ranker, fit_end, is_trip_known) for is_trip_known, ranker in rankers.items()]
     on_step("blend: ranks")
     return {blend.name: rank_hidden(blend, protocol.hidden, protocol.market.first_purchases) for blend in blends}
+
+
+def weeks_to_learn_on(validated: int, fit_end: int) -> int:
+    """How many weeks up to `fit_end` the ranker learns on, where so many are validated on: half of all weeks at most.
+
+    >>> [weeks_to_learn_on(15, 95), weeks_to_learn_on(1, 95), weeks_to_learn_on(1, 24), weeks_to_learn_on(9, 10)]
+    [15, 15, 6, 5]
+    """
+    return min(max(validated, min(WEEKS, fit_end // 4)), fit_end // 2)
+
+
+def hidden_between(root: Path, splits: Sequence[str], begin: int, end: int) -> list[HiddenSet]:
+    """What baskets of weeks begin < W ≤ end hide, by split; of more than BASKETS every second, or third, …."""
+    vocabulary = load_vocabulary(root)
+    sets = [load_protocol(root, split, vocabulary).hidden for split in splits]
+    rows = [np.flatnonzero((hidden.week > begin) & (hidden.week <= end)) for hidden in sets]
+    step = max(1, math.ceil(sum(map(len, rows)) / BASKETS))
+    return [hidden.select(of_split[::step]) for hidden, of_split in zip(sets, rows, strict=True)]

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from retailsim.evaluation.baselines import rank_hidden
-from retailsim.evaluation.blend import Blend, learn
-from retailsim.evaluation.candidates import FEATURES, Kitchen
+from retailsim.evaluation.blend import Blend, learn, lessons
+from retailsim.evaluation.candidates import FEATURES, Kitchen, without_trip
 from retailsim.evaluation.hidden import hide
 from retailsim.evaluation.line_up import Market
 from retailsim.evaluation.own_baskets import OwnBaskets
@@ -54,6 +54,23 @@ def test_features_say_what_they_are_called(shops):
     assert np.isnan(column["type"]).all() and np.isnan(column["type lift"]).all()
 
 
+def test_what_the_visible_products_say_of_group_and_labels(shops):
+    asked = shops.shown(36, [3, -1, 5], [1, 4, 0], [[4, 9, 20], [5], []], SIZE)
+    asked = replace(asked, trip=np.array([[1, -1, 0, -1], [2, 0, -1, -1], [0, -1, -1, -1]]))
+    kitchen = Kitchen(market_of(shops.drawn(7)), 34, DEFAULTS)
+    found = kitchen.serve(asked, is_trip_known=True)
+    column = dict(zip(FEATURES, found.features.T, strict=True))
+    assert [set(column["visible groups"][found.row == b]) for b in range(3)] == [{2}, {1}, {0}]
+    for i in range(0, len(found.row), 5):
+        b, lifts = found.row[i], kitchen._lifts[0][asked.trip[found.row[i], 0]]
+        assert column["type lift"][i] == pytest.approx(lifts[found.product[i]], rel=1e-5)
+        seen = asked.visible[[b]].indices
+        assert column["type lift, visible"][i] == pytest.approx(lifts[seen].mean() if len(seen) else 0, rel=1e-5)
+    assert np.array_equal(np.isnan(column["focus lift, visible"]), found.row != 1)
+    hidden = kitchen.serve(asked, is_trip_known=False)
+    assert np.array_equal(without_trip(found.features), hidden.features, equal_nan=True)
+
+
 def test_what_happens_from_week_w_on_moves_no_feature_of_week_w(shops):  # C19
     hidden = shops.hidden_of(shops.drawn(0), 30, size=SIZE)
     asked = next(shown for _, shown in hidden.blocks())
@@ -88,7 +105,7 @@ def test_the_blend_learns_what_a_known_trip_gives_away_and_no_more_without():  #
     )
     hits = {}
     for is_known in (True, False):
-        ranker = learn(Kitchen(market, 20, DEFAULTS), learned_on, is_known)
+        ranker = learn(lessons(Kitchen(market, 20, DEFAULTS), learned_on), is_known)
         blend = Blend(Kitchen(market, 30, DEFAULTS), ranker, 30, is_known)
         hits[blend.name] = (rank_hidden(blend, asked).overall <= 1).mean()
     assert hits["blend, trip known"] > 0.95 and 0.35 < hits["blend, trip unknown"] < 0.65

@@ -10,7 +10,7 @@ from retailsim.evaluation.line_up import LINE_UP
 from retailsim.evaluation.settings import DEFAULTS, Settings
 from retailsim.evaluation.tuning import GRIDS
 from retailsim.reading import load_vocabulary
-from retailsim.training import baseline_ranks
+from retailsim.training import baseline_ranks, blend_ranks
 from retailsim.training.protocol import load_protocol
 from tests import recipe
 
@@ -62,6 +62,18 @@ def test_other_code_makes_them_stale(tuned, monkeypatch):
 
 def test_settings_survive_the_file():
     assert Settings.from_json(json.loads(json.dumps(DEFAULTS.to_json()))) == DEFAULTS
+
+
+def test_the_ranker_is_taught_on_the_weeks_asked_for_and_no_later(shop):  # C19 C33
+    taught = blend_ranks.hidden_between(shop.data, blend_ranks.EARLIER["test"], 18, 24)
+    assert [set(hidden.week.tolist()) for hidden in taught] == [{19, 20}, {21, 22, 23, 24}]
+
+
+def test_of_more_baskets_than_are_taught_evenly_spaced_ones_are_taken(shop, monkeypatch):
+    (everything,) = blend_ranks.hidden_between(shop.data, ["val"], 20, 24)
+    monkeypatch.setattr(blend_ranks, "BASKETS", len(everything.week) // 2)
+    (some,) = blend_ranks.hidden_between(shop.data, ["val"], 20, 24)
+    assert np.array_equal(some.week, everything.week[:: 2 + len(everything.week) % 2])
 
 
 @pytest.mark.slow
