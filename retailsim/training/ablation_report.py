@@ -82,16 +82,20 @@ def retrained_record(runs: Mapping[str, Sequence[Mapping[str, float | int]]]) ->
 
 
 def ablation_table(record: Mapping[str, Any]) -> Grid:
-    """One line per tensor: drops when exchanged and when missing in training, beside the document's claim."""
+    """One line per tensor: drops when exchanged and when missing in training, beside the document's claim.
+
+    Where synergy was measured, also what the tensor alone adds to the MRR of a model without any.
+    """
     title = "What is lost without each tensor, share of the whole model's figure (fresh baskets, trip known)"
     columns = ("tensor", "Top-1, exchanged", "MRR, exchanged", "MRR, retrained", "document claims")
-    grid = Grid(*columns, title=title, title_justify="left")
-    runs = record.get("retrained", {}).get("runs", {})
+    retrained = record.get("retrained", {})
+    runs, alone = retrained.get("runs", {}), retrained.get("synergy", {}).get("mrr", {}).get("single")
+    grid = Grid(*columns, *(("MRR gained alone",) if alone else ()), title=title, title_justify="left")
     for tensor, found in record["exchanged"]["tensors"].items():
         run = runs.get(f"without {tensor}")
-        retrained = _cell(run["metrics"]["mrr"]) if run else "–"
         cells = [_cell(found["drops"][name]) for name in ("top1", "mrr")]
-        grid.add_row(tensor, *cells, retrained, f"{_percent(found['claim'])}%")
+        cells += [_cell(run["metrics"]["mrr"]) if run else "–", f"{_percent(found['claim'])}%"]
+        grid.add_row(tensor, *cells, *([f"{alone[tensor]:+.4f}"] if alone else []))
     return grid
 
 

@@ -14,7 +14,7 @@ from retailsim.model.basket_model import BasketModel
 from retailsim.reading import load_vocabulary
 from retailsim.training import ablation, ablation_runs
 from retailsim.training.ablate import fresh
-from retailsim.training.ablation_report import exchanged_record, retrained_record
+from retailsim.training.ablation_report import ablation_table, exchanged_record, retrained_record
 from retailsim.training.ablation_runs import Trainer
 from retailsim.training.dataset import Masking, make_batch
 from retailsim.training.fabric import make_fabric
@@ -107,6 +107,11 @@ def test_synergy_is_what_all_add_beyond_the_sum_of_each_alone():
         is None
     )
     assert record["synergy"]["mrr"]["synergy"] == pytest.approx(0.4 - 0.15)
+    drops = {name: {"drop": 0.1, "interval": [0.05, 0.2]} for name in ("top1", "mrr")}
+    exchanged = {"tensors": {tensor: {"drops": drops, "claim": 0.15} for tensor in ablation.TENSORS}}
+    *_, claims, alone = ablation_table({"exchanged": exchanged, "retrained": record}).columns
+    assert list(claims.cells) == ["-15.0%"] * 6 and list(alone.cells) == [f"+0.0{i}00" for i in range(6)]
+    assert len(ablation_table({"exchanged": exchanged}).columns) == 5
 
 
 def habits(n, seed):
