@@ -6,7 +6,7 @@ before the basket, and what is fitted is fitted on weeks ≤ fit_end.
 Legend: n baskets · V vocabulary · C candidates of all baskets · F features · G product groups.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.sparse import csr_array
@@ -38,7 +38,7 @@ TRIP_FEATURES = (*(f"{label} lift" for label in LABELS), *(f"{label} lift, visib
 FEATURES = (
     *(f"{name} {kind}" for name in METHODS for kind in ("score", "place")),
     *(f"frequency {half_life:g}" for half_life in HALF_LIVES),
-    "weeks since bought", "group co-occurrence", "visible of group", "visible groups", "own basket", "visible", "trips",
+    "last week", "weeks since bought", "group co-occurrence", "visible of group", "visible groups", "own basket", "visible", "trips",
     *TRIP_FEATURES,
 )  # fmt: skip
 
@@ -60,6 +60,7 @@ class Kitchen:
         self._methods: dict[str, Baseline] = {name: LINE_UP[name](market, fit_end, settings) for name in METHODS}
         purchases, size = market.purchases, market.size
         self._habits = [DecayedCounts(purchases, purchases.customer, size, h) for h in HALF_LIVES]
+        self._last_week = RecentPopularity(purchases, size, replace(settings, recent_weeks=1))
         self._ages = DecayedCounts(purchases, purchases.customer, size, AGE_HALF_LIFE)
         self._own = OwnBaskets(purchases, size)
         self._group = np.where(market.product_group >= 0, market.product_group, market.product_group.max() + 1)
@@ -90,6 +91,7 @@ class Kitchen:
         for habits in self._habits:
             counts, trips = habits.before(shown.week, shown.customer)
             columns.append(counts[row, product] / (trips[row] + 1))
+        columns.append(self._last_week.scores(shown)[row, product])
         age = self._ages.before(shown.week, shown.customer)[0][row, product]
         columns.append(-AGE_HALF_LIFE * np.log2(age, out=np.full(len(age), np.nan), where=age > 0))
         of_group = (shown.visible @ self._membership).toarray()

@@ -43,34 +43,46 @@ class Moments:
     """The lower triangle of Zᵀ Z over the baskets of weeks ≤ fit_end, float32 [3V + 1, 3V + 1]: 0.9 GB at V = 5,000.
 
     Baskets of one customer (store) in one week share their row of C (S), so the sums run over customers and stores, a week
-    at a time.
+    at a time, and later weeks can be added.
+
+    Args:
+        purchases: all weeks.
+        size: V.
+        settings: half-life and shrink of the histories.
     """
 
-    def __init__(self, purchases: Purchases, histories: Histories, size: int, fit_end: int) -> None:
-        self.size, self.fit_end = size, fit_end
+    def __init__(self, purchases: Purchases, size: int, settings: Settings = DEFAULTS) -> None:
+        self.size, self.fit_end = size, 0
+        self.histories = Histories(purchases, size, settings)
         self.gram = np.zeros((3 * size + 1, 3 * size + 1), dtype=np.float32)
+        self._purchases = purchases
         known = purchases.product < size
-        baskets = csr_array(
+        self._baskets = csr_array(
             (np.ones(known.sum(), dtype=np.float32), (purchases.basket[known], purchases.product[known])),
             shape=(len(purchases.week), size),
         )
-        for week in np.unique(purchases.week[purchases.week <= fit_end]):
-            rows = np.flatnonzero(purchases.week == week)
-            self._add(int(week), histories, baskets[rows], purchases.customer[rows], purchases.store[rows])
 
-    def _add(self, week: int, histories: Histories, x: csr_array, customer: np.ndarray, store: np.ndarray) -> None:
+    def until(self, fit_end: int) -> "Moments":
+        """These, with the weeks up to `fit_end` added; a ValueError where later weeks are in already."""
+        if fit_end < self.fit_end:
+            raise ValueError(f"moments up to week {self.fit_end} cannot be those up to week {fit_end}")
+        of = self._purchases
+        for week in np.unique(of.week[(of.week > self.fit_end) & (of.week <= fit_end)]):
+            rows = np.flatnonzero(of.week == week)
+            self._add(int(week), self._baskets[rows], of.customer[rows], of.store[rows])
+        self.fit_end = fit_end
+        return self
+
+    def _add(self, week: int, x: csr_array, customer: np.ndarray, store: np.ndarray) -> None:
         """One week's baskets; what stands above the blocks on the diagonal stays zero."""
         v = self.size
         stores, of_store = _membership(store)
         customers, of_customer = _membership(customer)
-        s, c = histories.stores(week, stores), histories.customers(week, customers)
+        s, c = self.histories.stores(week, stores), self.histories.customers(week, customers)
         per_store, per_customer = of_store.sum(axis=1), of_customer.sum(axis=1)
         c_of_store = csr_array(of_store @ of_customer.T) @ c  # [stores, V], summed over the store's baskets
         cs, ss, one, xs = slice(0, v), slice(v, 2 * v), 2 * v, slice(2 * v + 1, None)
-        self.gram[cs, cs] += (c * np.sqrt(per_customer)[:, None]).T @ (c * np.sqrt(per_customer)[:, None])
         self.gram[ss, cs] += s.T @ c_of_store
-        weighted = s * np.sqrt(per_store)[:, None]
-        self.gram[ss, ss] += weighted.T @ weighted
         self.gram[one, cs] += per_customer @ c
         self.gram[one, ss] += per_store @ s
         self.gram[one, one] += x.shape[0]
@@ -78,6 +90,10 @@ class Moments:
         self.gram[xs, ss] += (of_store @ x).T @ s
         self.gram[xs, one] += x.sum(axis=0)
         self.gram[xs, xs] += (x.T @ x).toarray()
+        c *= np.sqrt(per_customer)[:, None]
+        s *= np.sqrt(per_store)[:, None]
+        self.gram[cs, cs] += c.T @ c
+        self.gram[ss, ss] += s.T @ s
 
 
 class EaseWithHistories:
@@ -85,14 +101,13 @@ class EaseWithHistories:
 
     Args:
         moments: see Moments.
-        histories: those that the moments were made of.
         settings: ridge penalties of the three kinds of columns.
     """
 
     name = "EASE with histories"
 
-    def __init__(self, moments: Moments, histories: Histories, settings: Settings = DEFAULTS) -> None:
-        self._fit_end, self._histories = moments.fit_end, histories
+    def __init__(self, moments: Moments, settings: Settings = DEFAULTS) -> None:
+        self._fit_end, self._histories = moments.fit_end, moments.histories
         v = moments.size
         ridges = np.array([settings.ridge_customer, settings.ridge_store, settings.ridge_items], dtype=np.float32)
         penalty = np.repeat(ridges, [v, v, v + 1])

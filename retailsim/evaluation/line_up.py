@@ -8,7 +8,7 @@ import numpy as np
 
 from retailsim.evaluation.baselines import Baseline, PersonalFrequency, Popularity, RecentPopularity, StorePopularity
 from retailsim.evaluation.companions import Ease, ItemItem
-from retailsim.evaluation.ease_histories import EaseWithHistories, Histories, Moments
+from retailsim.evaluation.ease_histories import EaseWithHistories, Moments
 from retailsim.evaluation.purchases import FirstPurchases, Purchases
 from retailsim.evaluation.settings import Settings
 
@@ -28,11 +28,17 @@ class Market:
         """When each customer first bought each product."""
         return FirstPurchases(self.purchases, self.size)
 
+    def moments(self, fit_end: int, settings: Settings) -> Moments:
+        """Moments of the baskets of weeks ≤ `fit_end`: the last ones asked for are kept, and later weeks are added to them."""
+        of = settings.history_half_life, settings.history_shrink
+        if of not in self._moments or self._moments[of].fit_end > fit_end:
+            self._moments.clear()
+            self._moments[of] = Moments(self.purchases, self.size, settings)
+        return self._moments[of].until(fit_end)
 
-def _ease_with_histories(market: Market, fit_end: int, settings: Settings) -> Baseline:
-    histories = Histories(market.purchases, market.size, settings)
-    moments = Moments(market.purchases, histories, market.size, fit_end)
-    return EaseWithHistories(moments, histories, settings)
+    @cached_property
+    def _moments(self) -> dict[tuple[float, float], Moments]:
+        return {}
 
 
 # name → how it is built for weeks after `fit_end`
@@ -43,5 +49,5 @@ LINE_UP: Mapping[str, Callable[[Market, int, Settings], Baseline]] = {
     ItemItem.name: lambda m, fit_end, s: ItemItem(m.purchases, m.size, fit_end, s),
     Ease.name: lambda m, fit_end, s: Ease(m.purchases, m.size, fit_end, s),
     PersonalFrequency.name: lambda m, fit_end, s: PersonalFrequency(m.purchases, m.size, s),
-    EaseWithHistories.name: _ease_with_histories,
+    EaseWithHistories.name: lambda m, fit_end, s: EaseWithHistories(m.moments(fit_end, s), s),
 }

@@ -16,7 +16,7 @@ from retailsim.evaluation.tuning import GRIDS, Trial
 from retailsim.reading import load_vocabulary
 from retailsim.training.baseline_ranks import keep_ranks, kept_ranks, rank_line_up, tune_settings, tuned_settings
 from retailsim.training.blend_ranks import STEPS, rank_blend
-from retailsim.training.protocol import load_protocol
+from retailsim.training.protocol import load_protocols
 from retailsim.training.report_tables import metrics_table
 
 SPLITS = ("val", "test")
@@ -32,7 +32,7 @@ def baselines(blend: bool = False, data_dir: Path = Path("data")) -> None:
     if blend:
         load_lightgbm()  # says what is missing before the work begins
     vocabulary = load_vocabulary(data_dir)
-    protocols = {split: load_protocol(data_dir, split, vocabulary) for split in SPLITS}
+    protocols = load_protocols(data_dir, SPLITS, vocabulary)
     if tuned_settings(data_dir) is None:
         with console.progress("trials", transient=True) as bar:
             task = bar.add_task("tuning", total=sum(len(v) for grid in GRIDS.values() for v in grid.values()), rate="–")

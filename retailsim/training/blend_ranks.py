@@ -14,7 +14,7 @@ from retailsim.evaluation.ranking import Ranks
 from retailsim.evaluation.settings import DEFAULTS
 from retailsim.reading import load_calendar, load_vocabulary
 from retailsim.training.baseline_ranks import fit_end_of, tuned_settings
-from retailsim.training.protocol import Protocol, load_protocol
+from retailsim.training.protocol import Protocol, load_protocols
 
 EARLIER = {"test": ("train", "val"), "val": ("train",)}  # splits on whose last weeks the ranker learns
 STEPS = 6
@@ -59,8 +59,7 @@ def weeks_to_learn_on(validated: int, fit_end: int) -> int:
 
 def hidden_between(root: Path, splits: Sequence[str], begin: int, end: int) -> list[HiddenSet]:
     """What baskets of weeks begin < W ≤ end hide, by split; of more than BASKETS every second, or third, …."""
-    vocabulary = load_vocabulary(root)
-    sets = [load_protocol(root, split, vocabulary).hidden for split in splits]
+    sets = [protocol.hidden for protocol in load_protocols(root, splits, load_vocabulary(root)).values()]
     rows = [np.flatnonzero((hidden.week > begin) & (hidden.week <= end)) for hidden in sets]
     step = max(1, math.ceil(sum(map(len, rows)) / BASKETS))
     return [hidden.select(of_split[::step]) for hidden, of_split in zip(sets, rows, strict=True)]

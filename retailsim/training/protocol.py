@@ -3,6 +3,7 @@
 Reads data/processed/transactions.parquet and the samples of a split.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,12 +54,28 @@ class Protocol:
 
 def load_protocol(root: Path, split: str, vocabulary: Vocabulary) -> Protocol:
     """The protocol of `split` under data root `root`."""
+    return load_protocols(root, (split,), vocabulary)[split]
+
+
+def load_protocols(root: Path, splits: Sequence[str], vocabulary: Vocabulary) -> dict[str, Protocol]:
+    """The protocols of several splits, which share one market."""
+    asked = {split: _evaluated(root, split) for split in splits}
+    market, basket_ids = _load_market(root, vocabulary)
+    return {split: _protocol(samples, market, basket_ids) for split, samples in asked.items()}
+
+
+def _evaluated(root: Path, split: str) -> Samples:
     samples = load_samples(root, split)
     samples = samples.select(samples.columns["n_products"] >= MIN_PRODUCTS)
     if not len(samples):
         raise UserError(
             f"split {split} has no basket with two products, so nothing can be hidden: take another --split or more data"
         )
+    return samples
+
+
+def _load_market(root: Path, vocabulary: Vocabulary) -> tuple[Market, pa.Array]:
+    """The market, and the id of each of its baskets."""
     refuse_changed(root, TRANSACTIONS)
     TRANSACTIONS.read(root, connect())  # checks columns and dtypes
     names = [
@@ -70,24 +87,27 @@ def load_protocol(root: Path, split: str, vocabulary: Vocabulary) -> Protocol:
     baskets, customers, stores = (_codes(rows[name]) for name in ("basket_id", "customer_id", "store_id"))
     product = _product_rows(rows["product_id"], vocabulary)
     purchases = Purchases.from_rows(baskets.codes, rows["week"].to_numpy(), customers.codes, stores.codes, product)
-    # `from_rows` numbers baskets by their code, and codes are numbered from 0 without a gap
-    index = pc.index_in(pa.array(samples.columns["basket_id"], pa.string()), value_set=baskets.names).to_numpy()
-    hidden = hide(
-        samples.starts,
-        samples.products,
-        samples.columns["n_products"],
-        samples.columns["week"],
-        purchases.customer[index],
-        purchases.store[index],
-        samples.trip,
-        vocabulary.size,
-    )
     groups = np.full(vocabulary.size, -1)
     known = product < vocabulary.size
     groups[product[known]] = _codes(rows["hierarchy_30"]).codes[known]
     trip = np.full((len(purchases.week), len(TRIP_LABELS)), UNKNOWN)
     trip[baskets.codes] = np.stack([_label_codes(rows[label], names) for label, names in TRIP_LABELS.items()], axis=1)
-    market = Market(purchases, vocabulary.size, _store_groups(rows, stores), groups, trip)
+    # `from_rows` numbers baskets by their code, and codes are numbered from 0 without a gap
+    return Market(purchases, vocabulary.size, _store_groups(rows, stores), groups, trip), baskets.names
+
+
+def _protocol(samples: Samples, market: Market, basket_ids: pa.Array) -> Protocol:
+    index = pc.index_in(pa.array(samples.columns["basket_id"], pa.string()), value_set=basket_ids).to_numpy()
+    hidden = hide(
+        samples.starts,
+        samples.products,
+        samples.columns["n_products"],
+        samples.columns["week"],
+        market.purchases.customer[index],
+        market.purchases.store[index],
+        samples.trip,
+        market.size,
+    )
     return Protocol(samples, hidden, market)
 
 

@@ -9,7 +9,7 @@ from retailsim.evaluation.candidates import FEATURES, TRIP_FEATURES, Kitchen
 from retailsim.evaluation.hidden import hide
 from retailsim.evaluation.line_up import Market
 from retailsim.evaluation.own_baskets import OwnBaskets
-from retailsim.evaluation.purchases import DecayedCounts, Purchases
+from retailsim.evaluation.purchases import ChainCounts, DecayedCounts, Purchases
 from retailsim.evaluation.settings import DEFAULTS
 
 SIZE = 30
@@ -40,6 +40,8 @@ def test_features_say_what_they_are_called(shops):
     assert not visible[found.row, found.product].any() and found.product.min() >= 3
     counts, trips = DecayedCounts(purchases, purchases.customer, SIZE, 8.0).before(36, asked.customer)
     assert column["frequency 8"] == pytest.approx(counts[found.row, found.product] / (trips[found.row] + 1), rel=1e-5)
+    last_week = ChainCounts(purchases, SIZE).rates(35, 35)
+    assert column["last week"] == pytest.approx(last_week[found.product], rel=1e-5) and last_week.any()
     mine = (purchases.customer == 3) & (purchases.week < 36)
     for i in np.flatnonzero(found.row == 0):
         weeks = purchases.week[purchases.basket[(purchases.product == found.product[i]) & mine[purchases.basket]]]

@@ -6,6 +6,7 @@ from scipy.sparse import csr_array
 
 from retailsim.evaluation.ease_histories import EaseWithHistories, Histories, Moments
 from retailsim.evaluation.hidden import Shown
+from retailsim.evaluation.line_up import Market
 from retailsim.evaluation.purchases import DecayedCounts, Purchases
 from retailsim.evaluation.settings import DEFAULTS
 
@@ -17,8 +18,7 @@ SETTINGS = replace(
 
 
 def fitted(purchases, settings=SETTINGS, size=SIZE, fit_end=FIT_END):
-    histories = Histories(purchases, size, settings)
-    return EaseWithHistories(Moments(purchases, histories, size, fit_end), histories, settings)
+    return EaseWithHistories(Moments(purchases, size, settings).until(fit_end), settings)
 
 
 def rows_of(purchases, entity, index):
@@ -79,3 +79,26 @@ def test_a_habit_and_a_stores_own_product_are_found():
 def test_penalties_too_small_for_the_moments_are_refused(shops):
     with pytest.raises(ValueError, match="larger ridge penalties"):
         fitted(shops.drawn(6), replace(SETTINGS, ridge_items=-50.0))
+
+
+def test_moments_grow_week_by_week_to_what_they_are_from_the_start(shops):
+    purchases = shops.drawn(6)
+    grown = Moments(purchases, SIZE, SETTINGS).until(20)
+    before = grown.gram.copy()
+    assert np.array_equal(grown.until(20).gram, before)
+    assert np.array_equal(grown.until(FIT_END).gram, Moments(purchases, SIZE, SETTINGS).until(FIT_END).gram)
+    assert not np.array_equal(grown.gram, before)
+    with pytest.raises(ValueError, match="up to week 34 cannot be those up to week 20"):
+        grown.until(20)
+
+
+def test_a_market_keeps_its_moments_and_never_answers_with_later_weeks(shops):  # C19
+    purchases = shops.drawn(6)
+    market = Market(purchases, SIZE, np.zeros(5, dtype=int), np.zeros(SIZE, dtype=int), np.zeros((400, 4), dtype=int))
+    slower = replace(SETTINGS, history_half_life=12.0)
+    first = market.moments(20, SETTINGS)
+    assert market.moments(FIT_END, SETTINGS) is first
+    for fit_end, settings in ((20, SETTINGS), (20, slower), (FIT_END, slower)):
+        moments = market.moments(fit_end, settings)
+        assert moments.fit_end == fit_end
+        assert np.array_equal(moments.gram, Moments(purchases, SIZE, settings).until(fit_end).gram)
