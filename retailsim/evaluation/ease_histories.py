@@ -9,7 +9,7 @@ the week before · Z = [C, S, 1, X] [B, 3V + 1].
 """
 
 import numpy as np
-from scipy.linalg.blas import strsm
+from scipy.linalg.blas import sgemm, ssyrk, strsm
 from scipy.linalg.lapack import spotrf, strtri
 from scipy.sparse import csr_array
 
@@ -40,7 +40,7 @@ class Histories:
 
 
 class Moments:
-    """The lower triangle of Zᵀ Z over the baskets of weeks ≤ fit_end, float32 [3V + 1, 3V + 1]: 0.9 GB at V = 5,000.
+    """Zᵀ Z over the baskets of weeks ≤ fit_end, in blocks of float32 [V, V]: 0.6 GB at V = 5,000.
 
     Baskets of one customer (store) in one week share their row of C (S), so the sums run over customers and stores, a week
     at a time, and later weeks can be added.
@@ -54,13 +54,15 @@ class Moments:
     def __init__(self, purchases: Purchases, size: int, settings: Settings = DEFAULTS) -> None:
         self.size, self.fit_end = size, 0
         self.histories = Histories(purchases, size, settings)
-        self.gram = np.zeros((3 * size + 1, 3 * size + 1), dtype=np.float32)
         self._purchases = purchases
         known = purchases.product < size
         self._baskets = csr_array(
             (np.ones(known.sum(), dtype=np.float32), (purchases.basket[known], purchases.product[known])),
             shape=(len(purchases.week), size),
         )
+        self._sums = np.zeros(3 * size + 1, dtype=np.float32)  # of Z's columns
+        self._cc, self._sc, self._ss = (np.zeros((size, size), np.float32, order="F") for _ in range(3))
+        self._xc, self._xs, self._xx = (np.zeros((size, size), np.float32) for _ in range(3))
 
     def until(self, fit_end: int) -> "Moments":
         """These, with the weeks up to `fit_end` added; a ValueError where later weeks are in already."""
@@ -73,27 +75,32 @@ class Moments:
         self.fit_end = fit_end
         return self
 
-    def _add(self, week: int, x: csr_array, customer: np.ndarray, store: np.ndarray) -> None:
-        """One week's baskets; what stands above the blocks on the diagonal stays zero."""
+    def gram(self) -> np.ndarray:
+        """The lower triangle of Zᵀ Z, float32 [3V + 1, 3V + 1], in Fortran's order: 0.9 GB at V = 5,000."""
         v = self.size
+        whole = np.zeros((3 * v + 1, 3 * v + 1), dtype=np.float32, order="F")
+        cs, ss, one, xs = slice(0, v), slice(v, 2 * v), 2 * v, slice(2 * v + 1, None)
+        whole[cs, cs], whole[ss, cs], whole[ss, ss] = self._cc, self._sc, self._ss
+        whole[one, :one], whole[one:, one] = self._sums[:one], self._sums[one:]
+        whole[xs, cs], whole[xs, ss], whole[xs, xs] = self._xc, self._xs, self._xx
+        return whole
+
+    def _add(self, week: int, x: csr_array, customer: np.ndarray, store: np.ndarray) -> None:
+        """One week's baskets; BLAS adds to the blocks in place, of C Cᵀ and S Sᵀ to the lower triangle."""
         stores, of_store = _membership(store)
         customers, of_customer = _membership(customer)
         s, c = self.histories.stores(week, stores), self.histories.customers(week, customers)
         per_store, per_customer = of_store.sum(axis=1), of_customer.sum(axis=1)
         c_of_store = csr_array(of_store @ of_customer.T) @ c  # [stores, V], summed over the store's baskets
-        cs, ss, one, xs = slice(0, v), slice(v, 2 * v), 2 * v, slice(2 * v + 1, None)
-        self.gram[ss, cs] += s.T @ c_of_store
-        self.gram[one, cs] += per_customer @ c
-        self.gram[one, ss] += per_store @ s
-        self.gram[one, one] += x.shape[0]
-        self.gram[xs, cs] += (of_customer @ x).T @ c
-        self.gram[xs, ss] += (of_store @ x).T @ s
-        self.gram[xs, one] += x.sum(axis=0)
-        self.gram[xs, xs] += (x.T @ x).toarray()
+        self._sums += np.concatenate([per_customer @ c, per_store @ s, [x.shape[0]], x.sum(axis=0)])
+        self._xc += (of_customer @ x).T @ c
+        self._xs += (of_store @ x).T @ s
+        self._xx += (x.T @ x).toarray()
+        self._sc = sgemm(1.0, s.T, c_of_store.T, beta=1.0, c=self._sc, trans_b=1, overwrite_c=1)
         c *= np.sqrt(per_customer)[:, None]
         s *= np.sqrt(per_store)[:, None]
-        self.gram[cs, cs] += c.T @ c
-        self.gram[ss, ss] += s.T @ s
+        self._cc = ssyrk(1.0, c.T, beta=1.0, c=self._cc, lower=1, overwrite_c=1)
+        self._ss = ssyrk(1.0, s.T, beta=1.0, c=self._ss, lower=1, overwrite_c=1)
 
 
 class EaseWithHistories:
@@ -111,7 +118,7 @@ class EaseWithHistories:
         v = moments.size
         ridges = np.array([settings.ridge_customer, settings.ridge_store, settings.ridge_items], dtype=np.float32)
         penalty = np.repeat(ridges, [v, v, v + 1])
-        weights = last_columns_of_inverse(moments.gram, penalty, v)  # [3V + 1, V]
+        weights = last_columns_of_inverse(moments.gram(), penalty, v)  # [3V + 1, V]
         weights /= -np.diag(weights[-v:]).copy()
         weights[-v:][np.diag_indices(v)] = 0
         self._of_customer, self._of_store = weights[:v], weights[v : 2 * v]
@@ -136,11 +143,13 @@ def _membership(entity: np.ndarray) -> tuple[np.ndarray, csr_array]:
 
 
 def last_columns_of_inverse(gram: np.ndarray, penalty: np.ndarray, count: int) -> np.ndarray:
-    """The last `count` columns of (gram + diag(penalty))⁻¹, float32 [n, count], by Cholesky: G = L Lᵀ; reads the lower triangle.
+    """The last `count` columns of (gram + diag(penalty))⁻¹, float32 [n, count], by Cholesky: G = L Lᵀ.
+
+    Of `gram`, float32 [n, n], the lower triangle is read; what is in Fortran's order is overwritten.
 
     L⁻¹ of the last unit vectors is zero but in the last block, where it is that block's own inverse.
     """
-    matrix = np.array(gram, order="F")
+    matrix = np.asfortranarray(gram)
     matrix[np.diag_indices(len(matrix))] += penalty
     factor, failed = spotrf(matrix, lower=1, overwrite_a=1, clean=0)
     if failed:
