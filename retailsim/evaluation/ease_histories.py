@@ -69,9 +69,12 @@ class Moments:
         if fit_end < self.fit_end:
             raise ValueError(f"moments up to week {self.fit_end} cannot be those up to week {fit_end}")
         of = self._purchases
-        for week in np.unique(of.week[(of.week > self.fit_end) & (of.week <= fit_end)]):
+        is_added = (of.week > self.fit_end) & (of.week <= fit_end)
+        for week in np.unique(of.week[is_added]):
             rows = np.flatnonzero(of.week == week)
             self._add(int(week), self._baskets[rows], of.customer[rows], of.store[rows])
+        x = self._baskets[np.flatnonzero(is_added)]
+        self._xx += (x.T @ x).toarray()
         self.fit_end = fit_end
         return self
 
@@ -86,7 +89,7 @@ class Moments:
         return whole
 
     def _add(self, week: int, x: csr_array, customer: np.ndarray, store: np.ndarray) -> None:
-        """One week's baskets; BLAS adds to the blocks in place, of C Cᵀ and S Sᵀ to the lower triangle."""
+        """One week's baskets, but for Xᵀ X; BLAS adds to the blocks in place, of Cᵀ C and Sᵀ S to the lower triangle."""
         stores, of_store = _membership(store)
         customers, of_customer = _membership(customer)
         s, c = self.histories.stores(week, stores), self.histories.customers(week, customers)
@@ -95,7 +98,6 @@ class Moments:
         self._sums += np.concatenate([per_customer @ c, per_store @ s, [x.shape[0]], x.sum(axis=0)])
         self._xc += (of_customer @ x).T @ c
         self._xs += (of_store @ x).T @ s
-        self._xx += (x.T @ x).toarray()
         self._sc = sgemm(1.0, s.T, c_of_store.T, beta=1.0, c=self._sc, trans_b=1, overwrite_c=1)
         c *= np.sqrt(per_customer)[:, None]
         s *= np.sqrt(per_store)[:, None]
