@@ -401,9 +401,9 @@ STORE_PURCHASES = Array(
 CHAIN_POPULARITY = Array(
     "training/cache/chain_popularity.npy",
     CACHE,
-    "share 0–1 of the chain's baskets with each product by week − 1: weeks ≤ week − 1, half-life 4 weeks",
+    "shares 0–1 of the chain's baskets with each product by week − 1: of recent weeks (≤ week − 1, half-life 4 weeks), and of now",
     "float32",
-    "weeks vocabulary",
+    "weeks 2 vocabulary",
 )
 COMPANION_IDS = Array(
     "training/cache/companion_ids.npy",

@@ -49,7 +49,7 @@ class BasketModel(nn.Module):
         batch: Batch,
         hidden: Float[Tensor, "M D"],
         context: Float[Tensor, "B D"],
-        chain: Float[Tensor, "B V"] | None,
+        chain: Float[Tensor, "B 2 V"] | None,
     ) -> tuple[Float[Tensor, "M V"], dict[str, Float[Tensor, "B _"]]]:
         """What the decoder's states at the hidden places and at position 0 say about products and trip.
 

@@ -43,8 +43,8 @@ class HistoryHead(nn.Module):
         self.tie = nn.Linear(layout.T2.width, config.width, bias=False)
         nn.init.zeros_(self.tie.weight)
 
-    def chain(self, week: Int[Tensor, " B"]) -> Float[Tensor, "B V"]:
-        """Share of the chain's recent baskets with each product, as of each week."""
+    def chain(self, week: Int[Tensor, " B"]) -> Float[Tensor, "B 2 V"]:
+        """Shares of the chain's baskets with each product, of recent weeks and of now, as of each week."""
         return self.popularity[week - 1]
 
     def forward(
@@ -54,7 +54,7 @@ class HistoryHead(nn.Module):
         context: Float[Tensor, "B D"],
         products: Float[Tensor, "V _"],
         head: ProductHead,
-        chain: Float[Tensor, "B V"],
+        chain: Float[Tensor, "B 2 V"],
         told: Float[Tensor, "B V"] | None = None,
     ) -> Float[Tensor, "M V"]:
         """Logits at the hidden places.

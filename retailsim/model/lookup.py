@@ -28,7 +28,9 @@ class Tables:
     product: Float[Tensor, "P 256"]
     price: Float[Tensor, "P W 64"]
     last_price: Float[Tensor, "P W"]  # £ per item, NaN where none is known
-    popularity: Float[Tensor, "W V"]  # share 0–1 of the chain's recent baskets, as of week W in row W − 1
+    popularity: Float[
+        Tensor, "W 2 V"
+    ]  # shares 0–1 of the chain's baskets, of recent weeks and of now, as of week W in row W − 1
     companions: Int[Tensor, "folds V C"]  # products that go with each product, by fold of the training baskets
     companion_weights: Float[Tensor, "folds V C"]
     successors: Int[Tensor, "folds V C"]  # products that go with each product bought before

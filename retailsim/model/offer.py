@@ -19,7 +19,7 @@ from retailsim.vocab import PAD
 
 STORE_PRIOR = 5.0  # baskets: how much of the store's history weighs as much as the chain's share
 FLOOR = 1e-3  # share of baskets below which a rise says nothing
-GAINS = (1.0, 1.0, 0.2, 0.0, 0.6, 0.0)  # at the start, in the order of `signals`
+GAINS = (1.0, 1.0, 0.2, 0.0, 0.6, 0.0, 0.8)  # at the start, in the order of `signals`
 SIGNALS = len(GAINS)  # N
 
 
@@ -52,10 +52,10 @@ class Offer(nn.Module):
         often: Float[Tensor, "B K"],
         sample: Int[Tensor, " B"],
         log_prior: Float[Tensor, " V"],
-        chain: Float[Tensor, "B V"],
+        chain: Float[Tensor, "B 2 V"],
         store: Float[Tensor, "B V"],
     ) -> Float[Tensor, "B N V"]:
-        """Chain over training, store over chain, companions in log and plain, companions with successors in log, successors plain.
+        """Chain over training, store over chain, companions in log and plain, with successors in log, successors plain, chain now over lately.
 
         Args:
             visible: products shown, PAD elsewhere.
@@ -63,16 +63,18 @@ class Offer(nn.Module):
             often: the customer's decayed frequency of each of them.
             sample: number of each basket, which gives its fold.
             log_prior: log share of each token among the training baskets' products.
-            chain: share of the chain's recent baskets with each product, above 0.
+            chain: shares of the chain's baskets with each product, of recent weeks and of now, above 0.
             store: decayed baskets of the store with each product; column PAD: in all.
         """
+        chain, now = chain.unbind(1)
         log_chain, floor = chain.log(), (chain + FLOOR).log()
         at_store = (store + STORE_PRIOR * chain) / (store[:, PAD, None] + STORE_PRIOR)
         is_shown, often = (visible != PAD).to(chain.dtype), often * (bought != PAD)
         rise = self._rise(self.companions, self.companion_weights, visible, is_shown, sample, chain)
         follow = self._rise(self.successors, self.successor_weights, bought, often, sample, chain)
         in_log, both = (((chain + r).relu() + FLOOR).log() - floor for r in (rise, rise + follow))
-        return torch.stack([log_chain - log_prior, at_store.log() - log_chain, in_log, rise, both, follow], dim=1)
+        of_chain, of_store, of_now = log_chain - log_prior, at_store.log() - log_chain, now.log() - log_chain
+        return torch.stack([of_chain, of_store, in_log, rise, both, follow, of_now], dim=1)
 
     def forward(self, context: Float[Tensor, "B D"], signals: Float[Tensor, "B N V"]) -> Float[Tensor, "B V"]:
         """The sum of the signals, each times its gain, which the decoder at position 0 (`context`) gives."""

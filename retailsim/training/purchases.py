@@ -36,6 +36,9 @@ from retailsim.weeks import Calendar
 
 STORE_WEEKS = 26  # weeks of a store's history that are kept: with a half-life of 8, 90 % of what would ever count
 CHAIN_HALF_LIFE = 4.0  # weeks
+CHAIN_MEMORY = (
+    5.0  # baskets with a product, and no more, stand for its earlier weeks: what sells much is followed closely
+)
 CHAIN_PRIOR = 1.0  # baskets spread over the vocabulary: a product that was never sold has a small share, not none
 
 
@@ -176,9 +179,11 @@ def _histories(entity: np.ndarray, week: np.ndarray, event_row: np.ndarray, last
 
 
 def chain_popularity(sales: np.ndarray, calendar: Calendar, vocab_size: int) -> np.ndarray:
-    """Decayed share of the chain's baskets with each product, float32 [weeks + 1, V]; row w − 1 is as of week w.
+    """Shares of the chain's baskets with each product, float32 [weeks + 1, 2, V]; row w − 1 is as of week w.
 
-    The last row is as of the week after the data.
+    The first is that of recent weeks, decayed with CHAIN_HALF_LIFE. The second is that of now: earlier weeks fade alike, but
+    together weigh no more than CHAIN_MEMORY baskets with the product, as in a discounted Gamma-Poisson filter (West and
+    Harrison, Bayesian Forecasting and Dynamic Models, 1997, § 10.8). The last row is as of the week after the data.
 
     Args:
         sales: week, product row (PAD: any) and baskets, of all stores and of baskets without one: int64 [N, 3].
@@ -188,10 +193,18 @@ def chain_popularity(sales: np.ndarray, calendar: Calendar, vocab_size: int) -> 
     weekly = np.zeros((calendar.last_week + 2, vocab_size))
     week, product, baskets = sales.T
     np.add.at(weekly, (week, product), baskets)
-    decay, state = 2.0 ** (-1 / CHAIN_HALF_LIFE), np.zeros(vocab_size)
-    shares = np.empty_like(weekly)
-    for w in range(len(weekly)):
-        shares[w] = (state + CHAIN_PRIOR / vocab_size) / (state[PAD] + CHAIN_PRIOR)
-        state = decay * (state + weekly[w])
-    shares[:, : len(SPECIAL_TOKENS)] = CHAIN_PRIOR / vocab_size
+    shares = np.stack([_shares(weekly, memory) for memory in (np.inf, CHAIN_MEMORY)], axis=1)
+    shares[:, :, : len(SPECIAL_TOKENS)] = CHAIN_PRIOR / vocab_size
     return shares[1:].astype(np.float32)
+
+
+def _shares(weekly: np.ndarray, memory: float) -> np.ndarray:
+    """Row w: the share as of week w, from `weekly` baskets [weeks, V] (PAD: in all), of which `memory` with each product are kept."""
+    decay, vocab_size = 2.0 ** (-1 / CHAIN_HALF_LIFE), weekly.shape[1]
+    having, baskets = np.zeros(vocab_size), np.zeros(vocab_size)  # as each product remembers them
+    shares = np.empty_like(weekly)
+    for w, sold in enumerate(weekly):
+        shares[w] = (having + CHAIN_PRIOR / vocab_size) / (baskets + CHAIN_PRIOR)
+        kept = np.minimum(decay, memory / np.maximum(having, 1e-9))
+        having, baskets = kept * having + sold, kept * baskets + sold[PAD]
+    return shares

@@ -1,7 +1,10 @@
 """C19: what was bought before a week, cut from one array; nothing of the week itself or later is in reach."""
 
+from datetime import date
+
 import ibis
 import numpy as np
+import pytest
 
 from retailsim.artifacts import (
     CHAIN_POPULARITY,
@@ -10,8 +13,16 @@ from retailsim.artifacts import (
     STORE_HISTORIES,
     STORE_PURCHASES,
 )
-from retailsim.training.purchases import CHAIN_HALF_LIFE, Purchases, _histories, purchase_arrays
+from retailsim.training.purchases import (
+    CHAIN_HALF_LIFE,
+    CHAIN_MEMORY,
+    Purchases,
+    _histories,
+    chain_popularity,
+    purchase_arrays,
+)
 from retailsim.vocab import PAD
+from retailsim.weeks import Calendar
 from tests.small_shop import CALENDAR_OF_FOUR, ROW, basket, tables
 
 TOP_UP, FULL_SHOP = 2 + 6 * 8 + 8**3, 1 + 6 * 8 + 8**3  # of an unknown price sensitivity and focus Other, small
@@ -79,12 +90,25 @@ def test_a_window_keeps_the_last_weeks_only():
 
 def test_the_chains_popularity_is_decayed_and_as_of_the_week():  # C19
     _, _, shares = purchases(receipts())
-    size = shares.shape[1]
+    size = shares.shape[2]
     decay = 2 ** (-1 / CHAIN_HALF_LIFE)
-    assert shares.shape == (5, len(ROW) + 3)
-    assert np.allclose(shares[0, MILK], 1 / size)  # nothing is known before week 1
-    assert np.isclose(shares[2, MILK], (decay**2 + 2 * decay + 1 / size) / (decay**2 + 3 * decay + 1))
+    assert shares.shape == (5, 2, len(ROW) + 3)
+    assert np.allclose(shares[0, :, MILK], 1 / size)  # nothing is known before week 1
+    assert np.allclose(shares[2, :, MILK], (decay + 2 + 1 / size) / (decay + 3 + 1))
     assert (shares > 0).all()
+
+
+def test_what_the_chain_sells_now_follows_closely_what_sells_much():
+    """Of 100 baskets a week milk is in 20, rice in one; then both sell twice as often: milk is believed sooner."""
+    weeks = np.arange(1, 22)
+    sold = {PAD: np.full(21, 100), MILK: np.where(weeks < 21, 20, 40), RICE: np.where(weeks < 21, 1, 2)}
+    sales = np.concatenate([np.stack([weeks, np.full(21, row), n], axis=1) for row, n in sold.items()])
+    recent, now = np.moveaxis(chain_popularity(sales, Calendar(date(2024, 1, 1), 21, 10, 15), 10), 1, 0)
+    for share in (recent, now):
+        assert share[20, MILK] == pytest.approx(0.2, rel=0.02) and share[20, RICE] == pytest.approx(0.01, rel=0.05)
+    memory = CHAIN_MEMORY / 0.2  # baskets of earlier weeks that milk remembers
+    assert now[21, MILK] == pytest.approx((0.2 * memory + 40) / (memory + 100), rel=0.02)
+    assert now[21, MILK] > 0.35 > 0.25 > recent[21, MILK] and now[21, RICE] < 0.013
 
 
 def test_a_source_without_stores_has_a_popularity_too():
