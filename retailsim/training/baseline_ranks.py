@@ -4,7 +4,6 @@ What is tuned is tuned on the validation weeks and fitted on the weeks before th
 before that split.
 """
 
-import math
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -33,7 +32,7 @@ from retailsim.training.protocol import Protocol
 
 # What ranks depend on besides the inputs.
 CODE = ("evaluation/", "training/protocol.py", "training/baseline_ranks.py", "training/blend_ranks.py")
-TUNING_BASKETS = 4000  # of the validation weeks at most, evenly spaced
+TUNING_BASKETS = 4000  # of the validation weeks or a few more, evenly spaced
 
 
 def tuned_settings(root: Path) -> Settings | None:
@@ -45,7 +44,7 @@ def tuned_settings(root: Path) -> Settings | None:
 
 def tune_settings(root: Path, protocol: Protocol, on_trial: Callable[[Trial], None]) -> Settings:
     """Choose the settings on `protocol`, that of the validation weeks, and keep them with every trial."""
-    step = math.ceil(len(protocol.samples) / TUNING_BASKETS)
+    step = max(1, len(protocol.samples) // TUNING_BASKETS)
     hidden = protocol.hidden.select(np.arange(0, len(protocol.samples), step))
     trials: list[Trial] = []
 
