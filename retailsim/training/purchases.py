@@ -36,9 +36,7 @@ from retailsim.weeks import Calendar
 
 STORE_WEEKS = 26  # weeks of a store's history that are kept: with a half-life of 8, 90 % of what would ever count
 CHAIN_HALF_LIFE = 4.0  # weeks
-CHAIN_MEMORY = (
-    5.0  # baskets with a product, and no more, stand for its earlier weeks: what sells much is followed closely
-)
+CHAIN_MEMORY = 5.0  # baskets with a product, and no more, stand for its earlier weeks
 CHAIN_PRIOR = 1.0  # baskets spread over the vocabulary: a product that was never sold has a small share, not none
 
 
@@ -183,7 +181,7 @@ def chain_popularity(sales: np.ndarray, calendar: Calendar, vocab_size: int) -> 
 
     The first is that of recent weeks, decayed with CHAIN_HALF_LIFE. The second is that of now: earlier weeks fade alike, but
     together weigh no more than CHAIN_MEMORY baskets with the product, as in a discounted Gamma-Poisson filter (West and
-    Harrison, Bayesian Forecasting and Dynamic Models, 1997, § 10.8). The last row is as of the week after the data.
+    Harrison, Bayesian Forecasting and Dynamic Models, 1997). The last row is as of the week after the data.
 
     Args:
         sales: week, product row (PAD: any) and baskets, of all stores and of baskets without one: int64 [N, 3].
