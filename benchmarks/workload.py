@@ -35,7 +35,7 @@ def workload(data_dir: Path | None, baskets: int) -> tuple[Samples, Tables, int]
         product=torch.randn(PRODUCTS, layout.T2.width),
         price=torch.randn(PRODUCTS, weeks, layout.T4.width),
         last_price=torch.rand(PRODUCTS, weeks) + 0.5,
-        popularity=torch.rand(weeks, 2, PRODUCTS) + 1e-4,
+        popularity=torch.rand(weeks, 3, PRODUCTS) + 1e-4,
         companions=torch.randint(SPECIALS, PRODUCTS, (FOLDS, PRODUCTS, COMPANIONS)),
         companion_weights=0.01 * torch.randn(FOLDS, PRODUCTS, COMPANIONS),
         successors=torch.randint(SPECIALS, PRODUCTS, (FOLDS, PRODUCTS, COMPANIONS)),

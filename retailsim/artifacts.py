@@ -401,9 +401,9 @@ STORE_PURCHASES = Array(
 CHAIN_POPULARITY = Array(
     "training/cache/chain_popularity.npy",
     CACHE,
-    "shares 0–1 of the chain's baskets with each product by week − 1: of recent weeks (≤ week − 1, half-life 4 weeks), and of now",
+    "long-run, recent and current shares 0–1 of the chain's baskets with each product by week − 1 (of weeks ≤ week − 1)",
     "float32",
-    "weeks 2 vocabulary",
+    "weeks 3 vocabulary",
 )
 COMPANION_IDS = Array(
     "training/cache/companion_ids.npy",

@@ -44,7 +44,7 @@ def make_tables(seed: int = 0) -> Tables:
     arrays = normal(CUSTOMERS, layout.T1.width), normal(STORES, layout.T5.width), product, price, last_price
     codes = day_table(CALENDAR), hour_table(), recency_table()
     trip = tuple(torch.from_numpy(table) for table in trip_tables())
-    popularity = rng.dirichlet(np.ones(VOCAB_SIZE), (CALENDAR.last_week + 1, 2)).astype(np.float32)
+    popularity = rng.dirichlet(np.ones(VOCAB_SIZE), (CALENDAR.last_week + 1, 3)).astype(np.float32)
 
     def strongest() -> tuple[np.ndarray, np.ndarray]:
         ids = [rng.permuted(np.tile(np.arange(VOCAB_SIZE), (VOCAB_SIZE, 1)), axis=1)[:, :4] for _ in range(2)]

@@ -89,7 +89,7 @@ def test_a_rate_that_is_too_high_shows(at, say):
         code, _ = say("train", *TRAIN, "--epochs", "1", "--learning-rate", rate, "--checkpoint-dir", rate)
         assert code == 0
         losses[rate] = json.loads((at / rate / "metrics.jsonl").read_text())["val_loss"]
-    assert losses["1.0"] > 2 * guessing > guessing > losses["3e-3"]
+    assert losses["1.0"] > 1.5 * guessing > guessing > losses["3e-3"]
 
 
 def test_damaged_data_are_named(at, say):

@@ -10,7 +10,7 @@ from retailsim.model.evidence import Shown, TripEvidence, shown_of
 from retailsim.model.history import HistoryHead, visible_ids
 from retailsim.model.lookup import Lookup, Tables
 from retailsim.model.world_model import WorldModel, WorldModelOutput
-from retailsim.vocab import PAD
+from retailsim.vocab import PAD, SPECIAL_TOKENS
 
 
 class BasketModel(nn.Module):
@@ -49,11 +49,11 @@ class BasketModel(nn.Module):
         batch: Batch,
         hidden: Float[Tensor, "M D"],
         context: Float[Tensor, "B D"],
-        chain: Float[Tensor, "B 2 V"] | None,
+        chain: Float[Tensor, "B 3 V"] | None,
     ) -> tuple[Float[Tensor, "M V"], dict[str, Float[Tensor, "B _"]]]:
         """What the decoder's states at the hidden places and at position 0 say about products and trip.
 
-        `chain` is what the chain sold lately, for a model with purchase histories.
+        `chain` is what the chain sold, for a model with purchase histories.
         """
         head, trips = self.world.product_head, self.world.trip_heads(context)
         if self.history is None and self.evidence is None:
@@ -63,7 +63,7 @@ class BasketModel(nn.Module):
             told, said = self.evidence(self._shown(batch), _known_trip(batch), self.lookup.product[: self.vocab_size])
             trips = {label: trips[label] + said[label] for label in trips}
         if self.history is not None and chain is not None:
-            products = self.lookup.vocabulary(self.vocab_size)
+            products = self.lookup.vocabulary(self.history.trust)
             return self.history(batch, hidden, context, products, head, chain, told), trips
         logits = head(hidden)
         if told is None:
@@ -81,11 +81,24 @@ class BasketModel(nn.Module):
         n_hidden = (batch.slots < batch.places.shape[0]).sum(1)
         return shown_of(visible_ids(batch, self.vocab_size), batch.quantity, batch.paid, n_hidden)
 
-    def set_product_prior(self, log_prior: Float[Tensor, " V"]) -> None:
-        """See `ProductHead.set_prior`; what the chain sells lately is compared with it."""
-        self.world.set_product_prior(log_prior)
-        if self.history is not None:
-            self.history.log_prior.copy_(log_prior)
+    def set_product_counts(self, counts: Float[Tensor, " V"]) -> None:
+        """How many training baskets have each product.
+
+        The document's model starts from their shares. One with purchase histories starts from what the chain had sold as of each
+        basket's week: shares of all training weeks would tell a training basket of later weeks, and mislead after training.
+        """
+        if self.history is None:
+            self.world.set_product_prior(log_prior(counts))
+        else:
+            nn.init.zeros_(self.world.product_head.to_products.bias)
+            self.history.set_counts(counts)
+
+
+def log_prior(counts: Float[Tensor, " V"]) -> Float[Tensor, " V"]:
+    """Log share of each token among the products of the training baskets, one added to each count but those of special tokens."""
+    counts = counts + 1.0
+    counts[: len(SPECIAL_TOKENS)] = 1e-3
+    return (counts / counts.sum()).log()
 
 
 def _known_trip(batch: Batch) -> Int[Tensor, "B 4"]:

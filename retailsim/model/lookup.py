@@ -29,8 +29,8 @@ class Tables:
     price: Float[Tensor, "P W 64"]
     last_price: Float[Tensor, "P W"]  # £ per item, NaN where none is known
     popularity: Float[
-        Tensor, "W 2 V"
-    ]  # shares 0–1 of the chain's baskets, of recent weeks and of now, as of week W in row W − 1
+        Tensor, "W 3 V"
+    ]  # long-run, recent and current shares 0–1 of the chain's baskets, as of week W in row W − 1
     companions: Int[Tensor, "folds V C"]  # products that go with each product, by fold of the training baskets
     companion_weights: Float[Tensor, "folds V C"]
     successors: Int[Tensor, "folds V C"]  # products that go with each product bought before
@@ -115,9 +115,10 @@ class Lookup(nn.Module):
         rows = self.product[ids] + self.correction(ids)
         return rows * (ids != PAD)[..., None]
 
-    def vocabulary(self, size: int) -> Float[Tensor, "size 256"]:
-        """T2 of the first `size` product rows."""
-        return self.product[:size] + self.correction.weight[:size]
+    def vocabulary(self, trust: Float[Tensor, " V"]) -> Float[Tensor, "V 256"]:
+        """T2 of the vocabulary, with `trust` (0–1) of each product's correction."""
+        size = len(trust)
+        return self.product[:size] + trust[:, None] * self.correction.weight[:size]
 
     def prices(self, batch: Batch, gathered: Gathered) -> Float[Tensor, "B S 64"]:
         """T4: each product's price history up to the week before, moved to the price paid where that is known."""

@@ -51,7 +51,7 @@ OF_HISTORIES = (
         "how each of them was bought, and how alike its baskets and trips were to this one; 0 for padding",
     ),
     Port("store_counts", ("B", "V"), "float32", f"decayed baskets of the store with each product; column {PAD}: all its baskets"),
-    Port("chain", ("B", 2, "V"), "float32", "shares of all stores' baskets with each product, 0-1: of recent weeks, and of now"),
+    Port("chain", ("B", 3, "V"), "float32", "shares of all stores' baskets with each product, 0-1: long-run, recent and current"),
 )  # fmt: skip
 OF_EVIDENCE = (
     Port("quantity", ("B", "S"), "float32", "items of each product of the basket; NaN where it is not known, asked for or padding"),

@@ -1,12 +1,14 @@
 """What is on offer: what chain and store have sold lately, and what goes with basket and history, as signals of every product.
 
-All start from known quantities, so that training begins at a linear model's answer and learns, from the context, how much
-each signal counts. Companions (what goes with the visible products) and successors (what goes with the customer's earlier
-ones) have ridge weights in folds (training.companion_weights): a training basket is shown weights fitted without its own
-fold, so that training finds them as honest as later weeks do; afterwards their mean is used.
+All start from known quantities, as of the week before the basket's, so that training begins at a linear model's answer and
+learns, from the context, how much each signal counts. Companions (what goes with the visible products) and successors (what
+goes with the customer's earlier ones) have ridge weights in folds (training.companion_weights): a training basket is shown
+weights fitted without its own fold, so that training finds them as honest as later weeks do; afterwards their mean is used.
 
 Legend: B baskets · S places · K earlier products · D width · V vocabulary · C companions of a product · N signals.
 """
+
+import math
 
 import torch
 from jaxtyping import Float, Int
@@ -19,7 +21,7 @@ from retailsim.vocab import PAD
 
 STORE_PRIOR = 5.0  # baskets: how much of the store's history weighs as much as the chain's share
 FLOOR = 1e-3  # share of baskets below which a rise says nothing
-GAINS = (1.0, 1.0, 0.2, 0.0, 0.6, 0.0, 0.8)  # at the start, in the order of `signals`
+GAINS = (1.0, 0.8, 0.8, 1.0, 0.2, 0.0, 0.6, 0.0)  # at the start, in the order of `signals`
 SIGNALS = len(GAINS)  # N
 
 
@@ -51,30 +53,29 @@ class Offer(nn.Module):
         bought: Int[Tensor, "B K"],
         often: Float[Tensor, "B K"],
         sample: Int[Tensor, " B"],
-        log_prior: Float[Tensor, " V"],
-        chain: Float[Tensor, "B 2 V"],
+        chain: Float[Tensor, "B 3 V"],
         store: Float[Tensor, "B V"],
     ) -> Float[Tensor, "B N V"]:
-        """Chain over training, store over chain, companions in log and plain, with successors in log, successors plain, chain now over lately.
+        """Long-run share, recent over long-run, current over recent, store over chain, companions in log and plain, both in log, successors plain.
 
         Args:
             visible: products shown, PAD elsewhere.
             bought: products bought before, PAD for the trip and at the end.
             often: the customer's decayed frequency of each of them.
             sample: number of each basket, which gives its fold.
-            log_prior: log share of each token among the training baskets' products.
-            chain: shares of the chain's baskets with each product, of recent weeks and of now, above 0.
+            chain: long-run, recent and current shares of the chain's baskets with each product, above 0.
             store: decayed baskets of the store with each product; column PAD: in all.
         """
-        chain, now = chain.unbind(1)
-        log_chain, floor = chain.log(), (chain + FLOOR).log()
-        at_store = (store + STORE_PRIOR * chain) / (store[:, PAD, None] + STORE_PRIOR)
-        is_shown, often = (visible != PAD).to(chain.dtype), often * (bought != PAD)
-        rise = self._rise(self.companions, self.companion_weights, visible, is_shown, sample, chain)
-        follow = self._rise(self.successors, self.successor_weights, bought, often, sample, chain)
-        in_log, both = (((chain + r).relu() + FLOOR).log() - floor for r in (rise, rise + follow))
-        of_chain, of_store, of_now = log_chain - log_prior, at_store.log() - log_chain, now.log() - log_chain
-        return torch.stack([of_chain, of_store, in_log, rise, both, follow, of_now], dim=1)
+        share = chain[:, 1]
+        long_run, recent, current = chain.log().unbind(1)
+        at_store = (store + STORE_PRIOR * share) / (store[:, PAD, None] + STORE_PRIOR)
+        is_shown, often = (visible != PAD).to(share.dtype), often * (bought != PAD)
+        rise = self._rise(self.companions, self.companion_weights, visible, is_shown, sample, share)
+        follow = self._rise(self.successors, self.successor_weights, bought, often, sample, share)
+        floor = (share + FLOOR).log()
+        in_log, both = (((share + r).relu() + FLOOR).log() - floor for r in (rise, rise + follow))
+        of_chain = long_run + math.log(share.shape[1]), recent - long_run, current - recent
+        return torch.stack([*of_chain, at_store.log() - recent, in_log, rise, both, follow], dim=1)
 
     def forward(self, context: Float[Tensor, "B D"], signals: Float[Tensor, "B N V"]) -> Float[Tensor, "B V"]:
         """The sum of the signals, each times its gain, which the decoder at position 0 (`context`) gives."""

@@ -15,6 +15,7 @@ Legend: R rows of T1 or T5, row 0 unknown · N purchases · V vocabulary.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import ibis
 import ibis.expr.types as ir
@@ -35,9 +36,7 @@ from retailsim.vocab import PAD, SPECIAL_TOKENS
 from retailsim.weeks import Calendar
 
 STORE_WEEKS = 26  # weeks of a store's history that are kept: with a half-life of 8, 90 % of what would ever count
-CHAIN_HALF_LIFE = 4.0  # weeks
-CHAIN_MEMORY = 5.0  # baskets with a product, and no more, stand for its earlier weeks
-CHAIN_PRIOR = 1.0  # baskets spread over the vocabulary: a product that was never sold has a small share, not none
+SPECIAL_SHARE = 1e-8  # of the chain's baskets, of a special token
 
 
 @dataclass(frozen=True)
@@ -65,6 +64,19 @@ class PurchaseHistories:
     vocab_size: int
 
 
+class ChainShare(NamedTuple):
+    """How a share of the chain's baskets is kept up to date."""
+
+    half_life: float  # weeks
+    memory: float  # baskets with a product, and no more, stand for its earlier weeks
+    prior: float  # baskets with each product before the first: what was never sold has a small share, not none
+
+
+CHAIN_SHARES = {
+    "long-run": ChainShare(half_life=52.0, memory=np.inf, prior=0.5),
+    "recent": ChainShare(half_life=4.0, memory=np.inf, prior=0.05),
+    "current": ChainShare(half_life=4.0, memory=5.0, prior=0.05),
+}
 NO_ROWS = np.zeros((0, 2), np.int64)
 # Of baskets that no model is shown: a row looked up in it is an error.
 NO_HISTORIES = PurchaseHistories(
@@ -177,11 +189,9 @@ def _histories(entity: np.ndarray, week: np.ndarray, event_row: np.ndarray, last
 
 
 def chain_popularity(sales: np.ndarray, calendar: Calendar, vocab_size: int) -> np.ndarray:
-    """Shares of the chain's baskets with each product, float32 [weeks + 1, 2, V]; row w − 1 is as of week w.
+    """Shares of the chain's baskets with each product, float32 [weeks + 1, 3, V]; row w − 1 is as of week w.
 
-    The first is that of recent weeks, decayed with CHAIN_HALF_LIFE. The second is that of now: earlier weeks fade alike, but
-    together weigh no more than CHAIN_MEMORY baskets with the product, as in a discounted Gamma-Poisson filter (West and
-    Harrison, Bayesian Forecasting and Dynamic Models, 1997). The last row is as of the week after the data.
+    One per entry of CHAIN_SHARES. The last row is as of the week after the data.
 
     Args:
         sales: week, product row (PAD: any) and baskets, of all stores and of baskets without one: int64 [N, 3].
@@ -191,18 +201,22 @@ def chain_popularity(sales: np.ndarray, calendar: Calendar, vocab_size: int) -> 
     weekly = np.zeros((calendar.last_week + 2, vocab_size))
     week, product, baskets = sales.T
     np.add.at(weekly, (week, product), baskets)
-    shares = np.stack([_shares(weekly, memory) for memory in (np.inf, CHAIN_MEMORY)], axis=1)
-    shares[:, :, : len(SPECIAL_TOKENS)] = CHAIN_PRIOR / vocab_size
+    shares = np.stack([_shares(weekly, kept) for kept in CHAIN_SHARES.values()], axis=1)
+    shares[:, :, : len(SPECIAL_TOKENS)] = SPECIAL_SHARE
     return shares[1:].astype(np.float32)
 
 
-def _shares(weekly: np.ndarray, memory: float) -> np.ndarray:
-    """Row w: the share as of week w, from `weekly` baskets [weeks, V] (PAD: in all), of which `memory` with each product are kept."""
-    decay, vocab_size = 2.0 ** (-1 / CHAIN_HALF_LIFE), weekly.shape[1]
+def _shares(weekly: np.ndarray, of: ChainShare) -> np.ndarray:
+    """Row w: the share as of week w, from `weekly` baskets [weeks, V] (PAD: in all).
+
+    A discounted Gamma-Poisson filter (West and Harrison, Bayesian Forecasting and Dynamic Models, 1997): baskets with a product,
+    and among how many, both fade alike.
+    """
+    decay, vocab_size = 2.0 ** (-1 / of.half_life), weekly.shape[1]
     having, baskets = np.zeros(vocab_size), np.zeros(vocab_size)  # as each product remembers them
     shares = np.empty_like(weekly)
     for w, sold in enumerate(weekly):
-        shares[w] = (having + CHAIN_PRIOR / vocab_size) / (baskets + CHAIN_PRIOR)
-        kept = np.minimum(decay, memory / np.maximum(having, 1e-9))
+        shares[w] = (having + of.prior) / (baskets + of.prior * vocab_size)
+        kept = np.minimum(decay, of.memory / np.maximum(having, 1e-9))
         having, baskets = kept * having + sold, kept * baskets + sold[PAD]
     return shares

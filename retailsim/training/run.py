@@ -17,7 +17,7 @@ from retailsim.training.graphs import Graphs
 from retailsim.training.progress import Progress
 from retailsim.training.samples import Samples
 from retailsim.training.steps import Share
-from retailsim.training.validation import log_prior
+from retailsim.training.validation import product_counts
 from retailsim.vocab import Vocabulary
 
 
@@ -91,7 +91,7 @@ def prepare(
     """Model and optimiser on their device, as they start or as `resumed` left them."""
     torch.manual_seed(config.train.seed)
     model = BasketModel(config.model, tables, vocabulary.size, run.gradient_checkpointing)
-    model.set_product_prior(log_prior(train, vocabulary.size))
+    model.set_product_counts(product_counts(train, vocabulary.size))
     groups = parameter_groups(model, config.train.weight_decay, config.train.evidence_rate)
     optimizer = torch.optim.AdamW(groups, lr=config.train.learning_rate, fused=True)
     if resumed:

@@ -9,7 +9,6 @@ from lightning_fabric import Fabric
 from retailsim.training.dataset import Masking, load_batches, ordered_rows
 from retailsim.training.losses import focal_loss
 from retailsim.training.samples import Samples
-from retailsim.vocab import SPECIAL_TOKENS
 
 IGNORED = -100  # a target that PyTorch's cross-entropy leaves out
 
@@ -47,8 +46,6 @@ def validate(
     return loss / max(known, 1), hits / max(total, 1)
 
 
-def log_prior(train: Samples, vocab_size: int) -> torch.Tensor:
-    """Log share of each token among the products of the training baskets, one added to each count: float32 [V]."""
-    counts = np.bincount(train.products, minlength=vocab_size)[:vocab_size] + 1.0
-    counts[: len(SPECIAL_TOKENS)] = 1e-3
-    return torch.from_numpy(np.log(counts / counts.sum()).astype(np.float32))
+def product_counts(train: Samples, vocab_size: int) -> torch.Tensor:
+    """How many training baskets have each product: float32 [V], 0 for special tokens."""
+    return torch.from_numpy(np.bincount(train.products, minlength=vocab_size)[:vocab_size].astype(np.float32))

@@ -1,14 +1,16 @@
 """The path from earlier purchases to the logits: what reaches them, and what does not (C19, C20, C21)."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
 import torch
 
-from retailsim.model.history import EXCLUDED
+from retailsim.model.history import EXCLUDED, OWN
+from retailsim.model.offer import GAINS, Offer
 from retailsim.training.dataset import Masking, make_batch
 from retailsim.vocab import MASK, PAD
-from tests.small_world import VOCAB_SIZE, make_model, make_tables
+from tests.small_world import TINY, VOCAB_SIZE, make_model, make_tables
 
 EVALUATION = Masking(VOCAB_SIZE, is_evaluation=True)
 
@@ -80,6 +82,33 @@ def test_training_sees_companions_of_the_other_fold_and_evaluation_their_mean(mo
     trained = offer.train()._rise(*parts)
     assert torch.allclose(trained[0], dense[0, 7] + dense[0, 9]) and torch.allclose(trained[1], dense[1, 7])
     assert torch.allclose(offer.eval()._rise(*parts)[0], dense[:, [7, 9]].mean(0).sum(0), atol=1e-6)
+
+
+def test_before_training_a_product_stands_as_the_chain_sells_it():
+    """Not as it sold in the training weeks: what is new by the end of them has few baskets there, and sells like any other now."""
+    offer = Offer(TINY, make_tables()).eval()
+    chain = torch.full((1, 3, VOCAB_SIZE), 0.01)
+    chain[:, :, 8], chain[:, 2, 9] = 0.02, 0.02  # 9: now only
+    nothing = torch.full((1, 1), PAD)
+    signals = offer.signals(
+        nothing, nothing, torch.ones(1, 1), torch.zeros(1).long(), chain, torch.zeros(1, VOCAB_SIZE)
+    )
+    with torch.no_grad():
+        stands = offer(torch.zeros(1, offer.gains.in_features), signals)[0]
+    assert torch.allclose((stands - stands[7])[[8, 9]], math.log(2) * torch.tensor([1.0, GAINS[2]]))
+
+
+def test_what_is_learned_of_a_product_alone_counts_as_far_as_it_was_bought(samples):
+    batch = make_batch(samples, np.arange(24), EVALUATION)
+    model, other = (make_model(make_tables()) for _ in range(2))
+    counts = torch.full((VOCAB_SIZE,), 1e6)
+    counts[7], counts[8] = 0, OWN
+    for each in (model, other):
+        each.set_product_counts(counts)
+    with torch.no_grad():
+        other.world.product_head.to_products.bias[7:10] += 1.0
+    moved = (logits(other, batch) - logits(model, batch))[(logits(model, batch)[:, 7:10] > EXCLUDED / 2).all(1)]
+    assert len(moved) and torch.allclose(moved[:, 7:10].mean(0), torch.tensor([0.0, 0.5, 1.0]), atol=1e-3)
 
 
 def test_gradients_reach_every_weight_of_the_path(samples):

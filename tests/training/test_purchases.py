@@ -14,8 +14,7 @@ from retailsim.artifacts import (
     STORE_PURCHASES,
 )
 from retailsim.training.purchases import (
-    CHAIN_HALF_LIFE,
-    CHAIN_MEMORY,
+    CHAIN_SHARES,
     Purchases,
     _histories,
     chain_popularity,
@@ -91,10 +90,11 @@ def test_a_window_keeps_the_last_weeks_only():
 def test_the_chains_popularity_is_decayed_and_as_of_the_week():  # C19
     _, _, shares = purchases(receipts())
     size = shares.shape[2]
-    decay = 2 ** (-1 / CHAIN_HALF_LIFE)
-    assert shares.shape == (5, 2, len(ROW) + 3)
+    assert shares.shape == (5, 3, len(ROW) + 3)
     assert np.allclose(shares[0, :, MILK], 1 / size)  # nothing is known before week 1
-    assert np.allclose(shares[2, :, MILK], (decay + 2 + 1 / size) / (decay + 3 + 1))
+    for share, of in zip(shares[2], CHAIN_SHARES.values(), strict=True):
+        decay = 2 ** (-1 / of.half_life)
+        assert share[MILK] == pytest.approx((decay + 2 + of.prior) / (decay + 3 + of.prior * size))
     assert (shares > 0).all()
 
 
@@ -103,12 +103,13 @@ def test_what_the_chain_sells_now_follows_closely_what_sells_much():
     weeks = np.arange(1, 22)
     sold = {PAD: np.full(21, 100), MILK: np.where(weeks < 21, 20, 40), RICE: np.where(weeks < 21, 1, 2)}
     sales = np.concatenate([np.stack([weeks, np.full(21, row), n], axis=1) for row, n in sold.items()])
-    recent, now = np.moveaxis(chain_popularity(sales, Calendar(date(2024, 1, 1), 21, 10, 15), 10), 1, 0)
-    for share in (recent, now):
+    shares = np.moveaxis(chain_popularity(sales, Calendar(date(2024, 1, 1), 21, 10, 15), 10), 1, 0)
+    long_run, recent, current = shares
+    for share in shares:
         assert share[20, MILK] == pytest.approx(0.2, rel=0.02) and share[20, RICE] == pytest.approx(0.01, rel=0.05)
-    memory = CHAIN_MEMORY / 0.2  # baskets of earlier weeks that milk remembers
-    assert now[21, MILK] == pytest.approx((0.2 * memory + 40) / (memory + 100), rel=0.02)
-    assert now[21, MILK] > 0.35 > 0.25 > recent[21, MILK] and now[21, RICE] < 0.013
+    memory = CHAIN_SHARES["current"].memory / 0.2  # baskets of earlier weeks that milk remembers
+    assert current[21, MILK] == pytest.approx((0.2 * memory + 40) / (memory + 100), rel=0.02)
+    assert current[21, MILK] > 0.35 > 0.25 > recent[21, MILK] > 0.22 > long_run[21, MILK] and current[21, RICE] < 0.013
 
 
 def test_a_source_without_stores_has_a_popularity_too():
