@@ -20,7 +20,7 @@ class Baseline(Protocol):
     name: str
 
     def scores(self, shown: Shown) -> np.ndarray:
-        """Higher is likelier; float64 [n, V], one row per basket of `shown`."""
+        """Higher is likelier; floats [n, V], one row per basket of `shown`."""
         ...
 
 

@@ -106,7 +106,7 @@ class Kitchen:
         features = np.stack(columns, axis=1).astype(np.float32)
         if not is_trip_known:
             features = without_trip(features)
-        return Candidates(row, product, features, scores[EaseWithHistories.name])
+        return Candidates(row, product, features, scores[EaseWithHistories.name].astype(np.float64))
 
     def _trip_columns(self, shown: Shown, row: np.ndarray, product: np.ndarray) -> list[np.ndarray]:
         """TRIP_FEATURES: lifts of the candidate, their mean over the visible products, and the labels' codes."""

@@ -134,7 +134,7 @@ class EaseWithHistories:
         from_customer = self._histories.customers(shown.week, customers) @ self._of_customer
         from_store = self._histories.stores(shown.week, stores) @ self._of_store
         from_items = shown.visible.astype(np.float32) @ self._of_item
-        return (from_items + from_customer[row] + from_store[place] + self._intercept).astype(np.float64)
+        return from_items + from_customer[row] + from_store[place] + self._intercept
 
 
 def _membership(entity: np.ndarray) -> tuple[np.ndarray, csr_array]:
