@@ -105,6 +105,7 @@ def test_what_is_learned_of_a_product_alone_counts_as_far_as_it_was_bought(sampl
     counts[7], counts[8] = 0, OWN
     for each in (model, other):
         each.set_product_counts(counts)
+        assert not each.world.product_head.to_products.bias.any()  # no share of all training weeks
     with torch.no_grad():
         other.world.product_head.to_products.bias[7:10] += 1.0
     moved = (logits(other, batch) - logits(model, batch))[(logits(model, batch)[:, 7:10] > EXCLUDED / 2).all(1)]
