@@ -22,14 +22,14 @@ from benchmarks.measure import report
 from benchmarks.workload import workload
 from retailsim.config import PRESETS, Config
 from retailsim.model.lookup import Tables
-from retailsim.training.dataset import Masking
 from retailsim.training.fabric import make_fabric
 from retailsim.training.gradient import backward
 from retailsim.training.graphs import SIGHTS
+from retailsim.training.masking import Masking
 from retailsim.training.run import Run, Training, prepare
 from retailsim.training.samples import Samples
 from retailsim.training.schedule import Phase, phase_at
-from retailsim.training.steps import Step, batch_rows, make_step
+from retailsim.training.steps import Step, epoch_rows, make_step
 from retailsim.vocab import SPECIAL_TOKENS, Vocabulary
 
 BATCHES = 12
@@ -82,7 +82,7 @@ def measure(
         training = prepare(config, tables, vocabulary, samples, run, None)
     training.forward.train()
     masking = Masking(vocabulary.size, phase.mask_prob, config.train.hide_trip_prob, epoch=1)
-    rows = batch_rows(samples.sizes, config.train.batch_size, 0, 1)
+    rows = epoch_rows(samples, config.train.batch_size, masking)
     chosen = [rows[i] for i in np.linspace(0, len(rows) - 1, min(BATCHES, len(rows))).astype(int)]
     steps = [make_step(samples, of_step, masking, run.share) for of_step in chosen]
     for step in steps:

@@ -13,7 +13,8 @@ import torch
 
 from benchmarks.measure import in_turns, report
 from benchmarks.workload import workload
-from retailsim.training.dataset import Masking, load_batches, ordered_rows
+from retailsim.training.dataset import load_batches, ordered_rows
+from retailsim.training.masking import Masking
 
 BATCH_SIZES = (64, 256, 1024)
 BASKETS = 20_480  # in a turn

@@ -30,7 +30,8 @@ from benchmarks.variants import ENCODERS, PADDED, SMALLER_BATCH, VARIANTS, Step,
 from benchmarks.workload import workload
 from retailsim.config import PRESETS
 from retailsim.model.batch import Batch
-from retailsim.training.dataset import Masking, make_batch
+from retailsim.training.dataset import make_batch
+from retailsim.training.masking import Masking
 from retailsim.training.samples import Samples
 from retailsim.vocab import PAD
 

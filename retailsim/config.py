@@ -50,6 +50,7 @@ class TrainConfig:
     mask_prob: float = 0.15
     finetune_mask_prob: float = 0.20
     mask_token_share: float = 0.8  # of the hidden places that show the mask token; half of the rest a random product
+    open_share: float = 0.2  # of training baskets, half of them shown empty (docs/decisions/0016-open-baskets.md)
     hide_trip_prob: float = 0.5  # share of training baskets whose T6 is hidden (C22)
     max_grad_norm: float = 1.0
     weight_decay: float = 0.01
@@ -63,6 +64,9 @@ class TrainConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        for name in ("mask_prob", "finetune_mask_prob", "open_share", "hide_trip_prob"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} {getattr(self, name)} is no share from 0 to 1")
         if self.contrastive_share + self.auxiliary_share + self.evidence_share > 1:
             raise ValueError(
                 f"contrastive_share {self.contrastive_share}, auxiliary_share {self.auxiliary_share} and "
@@ -114,7 +118,7 @@ _HISTORY_MODEL = ModelConfig(
     trip_evidence=True,
 )
 _HISTORY_TRAINING = TrainConfig(
-    epochs=6,
+    epochs=8,
     learning_rate=2e-3,
     warmup_epochs=0,
     finetune_epochs=1,

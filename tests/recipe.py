@@ -17,7 +17,8 @@ from retailsim.feature_engineering import customer_histories, store_features
 from retailsim.model.lookup import Lookup
 from retailsim.reading import load_calendar, load_vocabulary
 from retailsim.storage import connect
-from retailsim.training.dataset import Masking, make_batch
+from retailsim.training.dataset import make_batch
+from retailsim.training.masking import Masking
 from retailsim.training.samples import load_samples
 from retailsim.training.tables import load_tables
 

@@ -58,6 +58,8 @@ def test_flags_that_are_left_out_keep_the_presets_numbers():
         (lambda: ModelConfig(width=128, attention_heads=9), "attention_heads 9 .* 128"),
         (lambda: TrainConfig(epochs=7), "warmup_epochs 3 and finetune_epochs 5 do not fit into epochs 7"),
         (lambda: PRESETS["full"].with_train(epochs=2), "do not fit into epochs 2"),
+        (lambda: TrainConfig(mask_prob=7.0), "mask_prob 7.0 is no share from 0 to 1"),
+        (lambda: TrainConfig(open_share=-0.1), "open_share -0.1 is no share from 0 to 1"),
         (
             lambda: TrainConfig(contrastive_share=0.7, auxiliary_share=0.4),
             "contrastive_share 0.7, auxiliary_share 0.4 and evidence_share 0.0",

@@ -15,8 +15,9 @@ from retailsim.labels import TRIP_LABELS
 from retailsim.model.batch import Batch
 from retailsim.model.history import visible_ids
 from retailsim.model.lookup import Lookup
-from retailsim.training.dataset import Masking, make_batch
+from retailsim.training.dataset import make_batch
 from retailsim.training.histories import customer_entries
+from retailsim.training.masking import Masking, asking
 from retailsim.training.samples import Samples, load_samples
 from retailsim.vocab import MASK, PAD
 from tests.small_shop import MILK_TEA, PRODUCTS, ROW, basket, written
@@ -26,6 +27,8 @@ Make = Callable[[Samples, np.ndarray, Masking], Batch]
 
 TRAINING = Masking(VOCAB_SIZE, hide_trip_prob=0.5, epoch=2, seed=3)
 EVALUATION = Masking(VOCAB_SIZE, is_evaluation=True)
+OPEN = replace(TRAINING, open_share=0.7)
+BEFORE = asking("before_trip", VOCAB_SIZE)
 
 
 @pytest.fixture(scope="module")
@@ -86,9 +89,29 @@ def hidden_moves(model, samples: Samples, masking: Masking, what: str, make: Mak
 
 
 @pytest.mark.parametrize("what", ["product", "price"])
-@pytest.mark.parametrize("masking", [EVALUATION, TRAINING], ids=["evaluation", "training"])
+@pytest.mark.parametrize(
+    "masking", [EVALUATION, TRAINING, OPEN, BEFORE], ids=["evaluation", "training", "open", "before"]
+)
 def test_whatever_is_hidden_nothing_moves(model, samples, masking, what):  # C20
     assert hidden_moves(model, samples, masking, what) == set()
+
+
+@pytest.mark.parametrize("masking", [OPEN, BEFORE], ids=["open", "before"])
+def test_what_an_open_basket_leaves_out_moves_nothing(model, samples, masking):  # C20
+    """Neither which products they are nor how many, at whatever price: shown is what is shown."""
+    before = make_batch(samples, np.arange(96), masking)
+    products, prices, quantities = samples.products.copy(), samples.prices.copy(), samples.quantities.copy()
+    left_out = 0
+    for b in range(96):
+        items = np.arange(samples.starts[b], samples.starts[b + 1])
+        own = {*before.ids[b].tolist(), *before.targets[before.basket == b].tolist()}
+        others = items[~np.isin(products[items], list(own))]
+        free = np.setdiff1d(np.arange(SPECIALS, ROWS), products[items])
+        products[others], prices[others], quantities[others] = free[: len(others)], 250.0, 100.0
+        left_out += len(others)
+    changed = replace(samples, products=products, prices=prices, quantities=quantities)
+    assert left_out > 96
+    assert moved(model, before, make_batch(changed, np.arange(96), masking)) == set()
 
 
 def test_what_is_visible_does_move(model, samples):
@@ -153,10 +176,8 @@ def stand_in_product_order(samples: Samples, rows: np.ndarray, masking: Masking)
     batch = make_batch(samples, rows, masking)
     true = true_ids(batch)
     order = torch.where(true == PAD, ROWS, true).argsort(1)
-    is_hidden = torch.zeros(true.numel(), dtype=torch.bool).index_fill(0, batch.places, True).view_as(true)
-    places = is_hidden.gather(1, order).flatten().nonzero()[:, 0]
-    ids, paid = batch.ids.gather(1, order), batch.paid.gather(1, order)
-    return replace(batch, ids=ids, paid=paid, places=places, targets=true.gather(1, order).flatten()[places])
+    places = batch.basket * true.shape[1] + order.argsort(1).flatten()[batch.places]
+    return replace(batch, ids=batch.ids.gather(1, order), paid=batch.paid.gather(1, order), places=places)
 
 
 def test_a_price_left_at_a_hidden_place_is_caught(model, samples):  # C20

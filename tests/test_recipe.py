@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from retailsim import artifacts
-from retailsim.evaluation.line_up import LINE_UP
+from retailsim.evaluation.line_up import LINE_UP, SPEAKS_OF_BASKETS, by_question
 from retailsim.evaluation.metrics import SLICES, Metrics
 from retailsim.training.baseline_ranks import kept_ranks
 from retailsim.training.temperature import kept_temperatures
@@ -87,9 +87,17 @@ def test_checkpoints_and_evaluation(shop, trained, capsys):  # C23 C25 C26 C28 C
     assert record["baselines"][gap["baseline"]]["mrr"] == max(m["mrr"] for m in record["baselines"].values())
     for low, high in gap["difference"].values():
         assert -1 < low < high < 1
-    for trip, temperature in kept_temperatures(trained / "best_model.pt").items():
-        assert record["calibration"][trip]["temperature"] == temperature
-        assert sum(b["n"] for b in record["calibration"][trip]["after"]["reliability"]) == fresh["n"]
+    kept = kept_temperatures(trained / "best_model.pt")
+    before = record["before_trip"]
+    for trip, found in (*record["calibration"].items(), ("open_trip_unknown", before["calibration"])):
+        assert found["temperature"] == kept[trip]
+        assert sum(b["n"] for b in found["after"]["reliability"]) == fresh["n"]
+    assert before["model"]["n"] == fresh["n"] and set(before["baselines"]) == set(LINE_UP) - set(SPEAKS_OF_BASKETS)
+    assert before["model"]["mrr"] < fresh["mrr"]  # a visible basket says something
+    assert before["against_best"]["baseline"] == max(
+        before["baselines"], key=lambda name: before["baselines"][name]["mrr"]
+    )
+    assert "Before the trip" in printed and "(before the trip)" in printed
     assert set(fresh) == metrics and fresh["n"] > 100
     assert record["views"]["all"]["trip_known"]["n"] == fresh["n"] + record["views"]["replayed"]["trip_known"]["n"]
     for trip, slices in (("trip_unknown", record["slices"]), ("trip_known", record["trip_known_slices"])):
@@ -108,10 +116,11 @@ def test_checkpoints_and_evaluation(shop, trained, capsys):  # C23 C25 C26 C28 C
         assert m["beats_both"] == (m["accuracy"] > max(m["majority"], m["regression"])), label
     assert kept_temperatures(trained / "epoch_2.pt") is None  # another checkpoint's are not its own
     kept = kept_ranks(shop.data, "test")
-    assert list(kept) == list(LINE_UP)
-    for name in ("personal frequency", "EASE"):
-        is_fresh = kept[name].overall[: fresh["n"]]  # this shop has no replays
-        assert Metrics.from_ranks(is_fresh).to_json() == record["baselines"][name]
+    shown, unseen = by_question(kept)
+    assert list(shown) == list(LINE_UP)
+    for of, of_record in ((shown, record["baselines"]), (unseen, before["baselines"])):
+        for name, method in of.items():  # this shop has no replays
+            assert Metrics.from_ranks(method.overall).to_json() == of_record[name]
 
 
 def test_resumed_equals_uninterrupted(shop, trained, tmp_path):  # C28 C40

@@ -118,7 +118,7 @@ def test_a_split_that_the_data_do_not_reach_ends_the_road_after_the_first_stage(
 @pytest.mark.parametrize(
     "preset, epochs, flags",
     [
-        ("small", None, "--epochs 6 --batch-size 256 --seed 0"),
+        ("small", None, "--epochs 8 --batch-size 256 --seed 0"),
         ("full", None, "--epochs 20 --batch-size 256 --seed 0"),
         ("full", 5, "--epochs 5 --batch-size 256 --seed 0 --warmup-epochs 1 --finetune-epochs 1"),
         ("full", 2, "--epochs 2 --batch-size 256 --seed 0 --warmup-epochs 0 --finetune-epochs 0"),

@@ -7,12 +7,14 @@ Legend: B baskets · M hidden products · V vocabulary (special tokens in front)
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import md5
 from typing import TypeVar
 
 import numpy as np
-from scipy.sparse import csr_array
+from scipy.sparse import csr_array, vstack
+
+from retailsim.labels import UNKNOWN
 
 Counts = TypeVar("Counts", int, np.ndarray)
 
@@ -73,6 +75,18 @@ class HiddenSet:
         starts = np.concatenate([[0], np.cumsum(lengths[keep])])
         who = self.week[rows], self.customer[rows], self.store[rows], self.trip[rows]
         return HiddenSet(*who, self.visible[rows], starts, self.target[keep[self.basket]])
+
+    def unseen(self) -> "HiddenSet":
+        """The same baskets before the trip: nothing is visible and no label is known."""
+        return replace(self, visible=csr_array(self.visible.shape), trip=np.full_like(self.trip, UNKNOWN))
+
+    def with_unseen(self) -> "HiddenSet":
+        """These baskets and behind them the same ones before the trip: what a method makes of customer and store serves both."""
+        other = self.unseen()
+        week, customer, store, target = (np.tile(of, 2) for of in (self.week, self.customer, self.store, self.target))
+        starts = np.concatenate([self.starts, self.starts[1:] + self.starts[-1]])
+        visible = vstack([self.visible, other.visible], format="csr")
+        return HiddenSet(week, customer, store, np.concatenate([self.trip, other.trip]), visible, starts, target)
 
     def blocks(self, size: int = 256) -> Iterator[tuple[np.ndarray, Shown]]:
         """All baskets, week by week and by store within, at most `size` at a time: indices [n] and what is shown."""

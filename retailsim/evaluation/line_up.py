@@ -10,6 +10,7 @@ from retailsim.evaluation.baselines import Baseline, PersonalFrequency, Populari
 from retailsim.evaluation.companions import Ease, ItemItem
 from retailsim.evaluation.ease_histories import EaseWithHistories, Moments
 from retailsim.evaluation.purchases import FirstPurchases, Purchases
+from retailsim.evaluation.ranking import Ranks
 from retailsim.evaluation.settings import Settings
 
 
@@ -39,6 +40,16 @@ class Market:
     @cached_property
     def _moments(self) -> dict[tuple[float, float], Moments]:
         return {}
+
+
+BEFORE_TRIP = ", before the trip"  # behind a method's name: ranks of the same hidden products with nothing visible
+SPEAKS_OF_BASKETS = (ItemItem.name, Ease.name)  # have nothing to say before the trip
+
+
+def by_question(ranks: Mapping[str, Ranks]) -> tuple[dict[str, Ranks], dict[str, Ranks]]:
+    """Ranks by method, beside the visible products and before the trip."""
+    before = {name.removesuffix(BEFORE_TRIP): of for name, of in ranks.items() if name.endswith(BEFORE_TRIP)}
+    return {name: of for name, of in ranks.items() if not name.endswith(BEFORE_TRIP)}, before
 
 
 # name → how it is built for weeks after `fit_end`

@@ -33,6 +33,12 @@ class Ranks:
     overall: np.ndarray  # among all products that compete
     novel: np.ndarray  # among those that the customer never bought before
 
+    def halves(self) -> "tuple[Ranks, Ranks]":
+        """The first half of the hidden products and the other."""
+        parts = zip(np.split(self.overall, 2), np.split(self.novel, 2), strict=True)
+        first, other = (Ranks(*part) for part in parts)
+        return first, other
+
 
 def ranks(scores: np.ndarray, target: np.ndarray, excluded: np.ndarray) -> np.ndarray:
     """Ranks of the hidden products, float64 [M], from 1; half numbers where ties are, infinite outside the vocabulary.

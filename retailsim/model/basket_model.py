@@ -61,7 +61,8 @@ class BasketModel(nn.Module):
         told = None
         if self.evidence is not None:
             told, said = self.evidence(self._shown(batch), _known_trip(batch), self.lookup.product[: self.vocab_size])
-            trips = {label: trips[label] + said[label] for label in trips}
+            is_complete = ~batch.is_open[:, None]
+            trips = {label: trips[label] + said[label] * is_complete for label in trips}
         if self.history is not None and chain is not None:
             products = self.lookup.vocabulary(self.history.trust)
             return self.history(batch, hidden, context, products, head, chain, told), trips
@@ -102,4 +103,5 @@ def log_prior(counts: Float[Tensor, " V"]) -> Float[Tensor, " V"]:
 
 
 def _known_trip(batch: Batch) -> Int[Tensor, "B 4"]:
-    return batch.trip.masked_fill(batch.hide_trip[:, None], UNKNOWN)
+    """The labels that the evidence may look at: they are read off whole baskets, so a basket that goes on is none to compare."""
+    return batch.trip.masked_fill((batch.hide_trip | batch.is_open)[:, None], UNKNOWN)

@@ -10,6 +10,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from retailsim.vocab import EOS
+
 HABITS = 25  # F, numbers that say how a product was bought
 
 
@@ -26,11 +28,11 @@ class Batch:  # not frozen: Lightning Fabric rebuilds what passes through a wrap
     recency: Int[Tensor, " B"]  # weeks since the customer's last trip, 0: none
     trip: Int[Tensor, "B 4"]  # codes in the order of labels.TRIP_LABELS, −1 unknown
     hide_trip: Bool[Tensor, " B"]  # whether T6 is hidden
-    ids: Int[Tensor, "B S"]  # vocabulary rows: MASK at hidden places, PAD at the end
+    ids: Int[Tensor, "B S"]  # vocabulary rows: MASK at hidden places, EOS where an open basket goes on, PAD at the end
     paid: Float[Tensor, "B S"]  # £ per item paid; NaN where unknown, hidden or padding
     quantity: Float[Tensor, "B S"]  # items bought; NaN where unknown, hidden or padding
-    places: Int[Tensor, " M"]  # flat index b·S + s of the hidden places
-    within: Int[Tensor, " M"]  # which of its basket's hidden places each is, from 0
+    places: Int[Tensor, " M"]  # flat index b·S + s of each hidden product's place; those of an open basket share one
+    within: Int[Tensor, " M"]  # which of its basket's hidden products each is, from 0
     slots: Int[Tensor, "B P"]  # index into `places` of the p-th hidden place of each basket; M where there is none
     targets: Int[Tensor, " M"]  # vocabulary rows of the hidden products
     bought: Int[Tensor, "B K"]  # products that the customer bought before, PAD for the trip and at the end
@@ -46,6 +48,11 @@ class Batch:  # not frozen: Lightning Fabric rebuilds what passes through a wrap
     def basket(self) -> Int[Tensor, " M"]:
         """Which of the B baskets each hidden place lies in."""
         return torch.div(self.places, self.ids.shape[1], rounding_mode="floor")
+
+    @property
+    def is_open(self) -> Bool[Tensor, " B"]:
+        """Which baskets go on, so that nobody knows how much is missing."""
+        return (self.ids == EOS).any(1)
 
     def to(self, device: torch.device) -> "Batch":
         """The same batch on `device`."""

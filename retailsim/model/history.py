@@ -79,7 +79,8 @@ class HistoryHead(nn.Module):
             visible, batch.bought, frequency(batch.habits), batch.sample, chain, batch.store_counts
         )
         of_each = batch.bought[:, None].expand(-1, SIGNALS, -1)
-        here = signals.gather(2, of_each).transpose(1, 2)  # of each entry's product
+        is_product = (batch.bought != PAD)[..., None]
+        here = signals.gather(2, of_each).transpose(1, 2) * is_product  # of each entry's product
         entries, habits = self.entries(products, batch.bought, torch.cat([batch.habits, here], dim=-1))
         places = torch.cat([hidden, torch.zeros_like(hidden[:1])])[batch.slots]  # [B, P, D]
         places, scores = self.recall(places, entries, habits, batch.bought)

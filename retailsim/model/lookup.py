@@ -1,7 +1,7 @@
 """From masked ids to the six tensors: every row is looked up here, after masking (SPEC C12, C20).
 
 Legend: B baskets · S places · P product rows (vocabulary, then late products) · W weeks.
-A hidden place has id MASK and no price; its T2 and T4 rows are the mask's own learned ones. A place filled with a random
+A hidden place has id MASK, or EOS in a basket that goes on, and no price; its T2 and T4 rows are the mask's own learned ones. A place filled with a random
 product shows that product's last known price. Nothing about the hidden product is in reach.
 """
 
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from retailsim import layout
 from retailsim.model.batch import Batch
 from retailsim.model.world_model import SixTensors
-from retailsim.vocab import MASK, PAD
+from retailsim.vocab import EOS, MASK, PAD
 
 SHIFT_LIMIT = 3.0  # |log(price paid / last known)| beyond which a price says no more
 
@@ -131,7 +131,7 @@ class Lookup(nn.Module):
         middle = rows[..., layout.T4_SHIFT + 1 : layout.T4_BASKET.start]
         basket = _basket_context(shift, relative[..., 0], known)[:, None].expand(-1, ids.shape[1], -1)
         rows = torch.cat([relative, known[..., None], shift[..., None], middle, basket], dim=-1)
-        rows = torch.where((ids == MASK)[..., None], self.mask_price.to(rows.dtype), rows)
+        rows = torch.where(((ids == MASK) | (ids == EOS))[..., None], self.mask_price.to(rows.dtype), rows)
         return rows * (ids != PAD)[..., None]
 
 

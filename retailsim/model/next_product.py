@@ -17,7 +17,7 @@ from retailsim.layout import T1, T3, T4, T5
 from retailsim.model.basket_model import BasketModel
 from retailsim.model.batch import HABITS, Batch
 from retailsim.model.lookup import Gathered
-from retailsim.vocab import MASK, PAD
+from retailsim.vocab import EOS, PAD
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ OF_ALL = (
     Port("trip_is_open", ("B",), "bool", "true: nothing is known of the kind of trip, and `trip` is not looked at"),
     Port(
         "ids", ("B", "S"), "int64",
-        f"vocabulary rows: {MASK} at one place, whose product is asked for, the basket's products, then {PAD} as padding",
+        f"vocabulary rows: {EOS} at one place, whose product is asked for, the basket's products, then {PAD} as padding",
     ),
     Port("paid", ("B", "S"), "float32", "price per item paid; NaN where it is not known, asked for or padding"),
     Port("price", ("B", "S", T4.width), "float32", "row of T4 of each product as of the basket's week"),
@@ -53,22 +53,21 @@ OF_HISTORIES = (
     Port("store_counts", ("B", "V"), "float32", f"decayed baskets of the store with each product; column {PAD}: all its baskets"),
     Port("chain", ("B", 3, "V"), "float32", "shares of all stores' baskets with each product, 0-1: long-run, recent and current"),
 )  # fmt: skip
-OF_EVIDENCE = (
-    Port("quantity", ("B", "S"), "float32", "items of each product of the basket; NaN where it is not known, asked for or padding"),
-)  # fmt: skip
 OUTPUTS = ("product_logits", *TRIP_LABELS)
 
 
 class NextProduct(nn.Module):
-    """A model with one hidden place per basket: logits of the next product and of the trip's labels.
+    """A model that is shown a basket that goes on: logits of the next product and of the trip's labels.
 
     Args:
-        model: of which a copy is taken, without the tables whose rows are inputs.
+        model: of which a copy is taken, without the tables whose rows are inputs, and without trip evidence, which speaks of
+            complete baskets only.
     """
 
     def __init__(self, model: BasketModel) -> None:
         super().__init__()
         self.model = copy.deepcopy(model)
+        self.model.evidence = None
         for name in ("customer", "store", "price", "last_price", "day", "hour", "recency"):
             setattr(self.model.lookup, name, getattr(self.model.lookup, name)[:1].clone())
         if self.model.history is not None:
@@ -77,8 +76,7 @@ class NextProduct(nn.Module):
     @property
     def inputs(self) -> tuple[Port, ...]:
         """What `forward` takes, in its order."""
-        of_evidence = OF_EVIDENCE if self.model.evidence is not None else ()
-        return (*OF_ALL, *(OF_HISTORIES if self.model.history is not None else ()), *of_evidence)
+        return (*OF_ALL, *(OF_HISTORIES if self.model.history is not None else ()))
 
     @property
     def outputs(self) -> tuple[Port, ...]:
@@ -107,13 +105,12 @@ class NextProduct(nn.Module):
         habits: Tensor | None = None,
         store_counts: Tensor | None = None,
         chain: Tensor | None = None,
-        quantity: Tensor | None = None,
     ) -> tuple[Tensor, ...]:
         """`OUTPUTS`: float32 [B, V] and, per label, [B, classes]; shapes of the inputs as in `inputs`."""
         model = self.model
         baskets, within = (torch.arange(size, device=ids.device) for size in ids.shape)
-        places = baskets * ids.shape[1] + (within * (ids == MASK)).sum(1)
-        batch = _batch(baskets, places, trip, trip_is_open, ids, paid, bought, habits, store_counts, quantity)
+        places = baskets * ids.shape[1] + (within * (ids == EOS)).sum(1)
+        batch = _batch(baskets, places, trip, trip_is_open, ids, paid, bought, habits, store_counts)
         tensors = model.lookup.assemble(batch, Gathered(t1, t3, t5, price, last_price))
         hidden, context = model.world.states(tensors, ids == PAD, places)
         logits, of_trip = model.read(batch, hidden, context, chain)
@@ -121,7 +118,7 @@ class NextProduct(nn.Module):
 
 
 def shown_to(model: BasketModel, batch: Batch) -> dict[str, Tensor]:
-    """What `NextProduct` takes for a batch in which one place of every basket is hidden."""
+    """What `NextProduct` takes for a batch of open baskets."""
     rows = model.lookup.gather(batch)
     inputs = {
         "t1": rows.t1, "t3": rows.t3, "t5": rows.t5, "trip": batch.trip, "trip_is_open": batch.hide_trip, "ids": batch.ids,
@@ -130,8 +127,6 @@ def shown_to(model: BasketModel, batch: Batch) -> dict[str, Tensor]:
     if model.history is not None:
         of_past = {"bought": batch.bought, "habits": batch.habits, "store_counts": batch.store_counts}
         inputs |= of_past | {"chain": model.history.chain(batch.week)}
-    if model.evidence is not None:
-        inputs["quantity"] = batch.quantity
     return inputs
 
 
@@ -145,14 +140,13 @@ def _batch(
     bought: Tensor | None,
     habits: Tensor | None,
     store_counts: Tensor | None,
-    quantity: Tensor | None,
 ) -> Batch:
     """A batch in which nothing is looked up by row, and no label is known."""
     none = torch.zeros_like(baskets)
     return Batch(
         sample=none, customer=none, store=none, week=none, day=none, hour=none, recency=none, trip=trip,
         hide_trip=trip_is_open, ids=ids, paid=paid, places=places, within=none, slots=baskets[:, None], targets=none,
-        quantity=torch.full_like(paid, torch.nan) if quantity is None else quantity,
+        quantity=torch.full_like(paid, torch.nan),
         bought=ids[:, :1] if bought is None else bought,
         habits=paid[:, :1, None].expand(-1, -1, HABITS) if habits is None else habits,
         store_counts=paid[:, :1] if store_counts is None else store_counts,

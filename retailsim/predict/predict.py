@@ -56,7 +56,7 @@ def predict(
         customer: id; left out: somebody anonymous.
         store: id; left out: an average store, or a typical one of --store-format and --store-region.
         when: local date and hour, like 2008-03-15T10:00; at most one week after the data's last.
-        basket: products that lie in it already, separated by commas; one named twice is two items.
+        basket: products that lie in it already, separated by commas; how many items of each says nothing.
         price: £ per item of products in the basket, like PRD0900001=1.25,PRD0900002=0.8; left out: the last known.
         trip: full-shop, top-up, small-shop, emergency or other; left out: open, as for the next four.
         focus: fresh, grocery, mixed, nonfood, general or other.

@@ -25,8 +25,9 @@ from retailsim.predict.request import Prediction, Request, Suggestion
 from retailsim.predict.seats import Seat, as_samples, basket_of, week_of
 from retailsim.reading import load_calendar, load_vocabulary
 from retailsim.training import checkpoint as checkpoints
-from retailsim.training.dataset import Masking, make_batch
+from retailsim.training.dataset import make_batch
 from retailsim.training.device import choose_device
+from retailsim.training.masking import Masking
 from retailsim.training.purchases import PurchaseHistories, load_purchase_histories
 from retailsim.training.tables import load_tables
 from retailsim.training.temperature import kept_temperatures
@@ -47,7 +48,7 @@ class Predictor:
         people: customers.
         places: stores.
         histories: what customers and stores bought before each week.
-        temperatures: by "trip_known" and "trip_unknown", fitted on the validation weeks; None: answers are scores.
+        temperatures: by temperature.KINDS, fitted on the validation weeks; None: answers are scores.
         names: product id → name.
 
     Example:
@@ -183,12 +184,14 @@ class Predictor:
         return {name: tensor.cpu().numpy() for name, tensor in inputs.items()}
 
     def _batch(self, seats: Sequence[Seat], trip_is_open: bool) -> Batch:
-        masking = Masking(self.vocabulary.size, hide_trip_prob=float(trip_is_open), is_evaluation=True)
+        masking = Masking(self.vocabulary.size, hide_trip_prob=float(trip_is_open), is_evaluation=True, open_share=1.0)
         samples = as_samples(seats, self.calendar, self._histories)
         return make_batch(samples, np.arange(len(seats)), masking).to(self._device)
 
     def _temperature(self, trip_is_open: bool) -> float | None:
-        return self.temperatures["trip_unknown" if trip_is_open else "trip_known"] if self.temperatures else None
+        return (
+            self.temperatures["open_trip_unknown" if trip_is_open else "open_trip_known"] if self.temperatures else None
+        )
 
     def _suggest(self, seats: Sequence[Seat], trip_is_open: bool, top: int) -> list[tuple[Suggestion, ...]]:
         """The likeliest products at the hidden place of each seat; special tokens and the basket's own compete nowhere."""

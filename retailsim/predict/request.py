@@ -26,7 +26,7 @@ class Request:
         when: local time of the shop, without a zone; what is known is taken as of the week before.
         store: None: not known; then its format and region may be given.
         customer: None: somebody anonymous, or a new customer where a segment is given.
-        basket: products that lie in the basket already, one named twice being two items; their order does not matter.
+        basket: products that lie in the basket already; neither their order nor how many items of each matters.
         prices: £ per item of products in the basket.
         trip: label of `labels.TRIP_LABELS` → class; empty: not known.
         price_segment: of a new customer.

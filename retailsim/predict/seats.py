@@ -1,10 +1,9 @@
 """Requests as samples: the baskets asked about, with one place more whose product is to be predicted.
 
 The samples go through `training.dataset.make_batch`, the same seam as those of training and evaluation, so that the model
-sees a request as it sees any basket whose first product is hidden.
+sees a request as it sees any open basket: what lies in it, and that it goes on.
 """
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -50,7 +49,6 @@ class Basket:
 
     rows: np.ndarray  # int64 [n], rising
     prices: np.ndarray  # float32 [n], £ per item; NaN where none is known
-    quantities: np.ndarray  # float32 [n], items of each
     notes: tuple[str, ...]
 
 
@@ -67,7 +65,7 @@ def week_of(request: Request, calendar: Calendar) -> int:
 
 
 def basket_of(request: Request, week: int, vocabulary: Vocabulary, last_price: np.ndarray) -> Basket:
-    """The visible products, one named twice being two items; a price that is not given is the last one known before `week`.
+    """The visible products, one named twice counting once; a price that is not given is the last one known before `week`.
 
     Args:
         request: whose basket it is.
@@ -75,8 +73,7 @@ def basket_of(request: Request, week: int, vocabulary: Vocabulary, last_price: n
         vocabulary: a product that it lacks is a UserError.
         last_price: £ per item float32 [products, weeks], column W − 1 before week W; NaN where none is known.
     """
-    count = Counter(request.basket)
-    products = sorted(count)
+    products = sorted(set(request.basket))
     if len(products) > MOST_PRODUCTS:
         raise UserError(
             f"the basket holds {len(products)} products: the model sees {MOST_PRODUCTS} at most, so leave some out"
@@ -93,8 +90,7 @@ def basket_of(request: Request, week: int, vocabulary: Vocabulary, last_price: n
     if n_nowhere:
         notes.append(f"{n_nowhere} of {len(products)} products in the basket have no price before week {week}")
     order = np.argsort(rows)
-    quantities = np.array([count[product] for product in products], dtype=np.float32)
-    return Basket(rows[order], prices[order], quantities[order], tuple(notes))
+    return Basket(rows[order], prices[order], tuple(notes))
 
 
 def as_samples(seats: Sequence[Seat], calendar: Calendar, histories: PurchaseHistories) -> Samples:
@@ -131,6 +127,6 @@ def as_samples(seats: Sequence[Seat], calendar: Calendar, histories: PurchaseHis
         starts=np.concatenate([[0], np.cumsum(lengths)]),
         products=np.concatenate([part for seat in seats for part in (hidden, seat.basket.rows)]),
         prices=np.concatenate([part for seat in seats for part in (nowhere, seat.basket.prices)]),
-        quantities=np.concatenate([part for seat in seats for part in (nowhere, seat.basket.quantities)]),
+        quantities=np.full(lengths.sum(), np.nan, dtype=np.float32),
         histories=histories,
     )

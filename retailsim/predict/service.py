@@ -52,7 +52,7 @@ class Ask(BaseModel):
         None, description="customer code; left out: anonymous, or new where a segment is given"
     )
     basket: list[Code] = Field(
-        [], max_length=200, description="products that lie in the basket already; one named twice is two items"
+        [], max_length=200, description="products that lie in the basket already; how many items of each says nothing"
     )
     prices: dict[Code, float] = Field({}, max_length=200, description="£ per item of products in the basket")
     trip: dict[Code, Code] = Field({}, max_length=8, description="label of the trip → class, where it is known")

@@ -111,12 +111,13 @@ def metrics(found: Mapping[str, Any] | None, command: str) -> Section:
             2, paragraph(f"95 % intervals of the model with the trip unknown, by customer: {spans}.", is_soft=True)
         )
         parts.insert(0, paragraph(verdict(intervals["best_baseline"], *intervals["difference"]["mrr"])))
+    parts += _before_trip(found.get("before_trip"))
     parts += _labels(found["auxiliary"])
     return Section(title, reading, parts)
 
 
-def verdict(best: str, low: float, high: float) -> str:
-    """Who is ahead, from the 95 % interval of the difference in MRR between the model (trip unknown) and the `best` baseline."""
+def verdict(best: str, low: float, high: float, when: str = "with the trip unknown") -> str:
+    """Who is ahead, from the 95 % interval of the difference in MRR between the model and the `best` baseline."""
     who = (
         f"The model is ahead of the best baseline, {best}"
         if low > 0
@@ -124,7 +125,25 @@ def verdict(best: str, low: float, high: float) -> str:
         if high < 0
         else f"The model and the best baseline, {best}, cannot be told apart"
     )
-    return f"{who}: the difference in MRR, with the trip unknown, is between {low:+.4f} and {high:+.4f} (95 %)."
+    return f"{who}: the difference in MRR, {when}, is between {low:+.4f} and {high:+.4f} (95 %)."
+
+
+def _before_trip(found: Mapping[str, Any] | None) -> list[str]:
+    """The same hidden products with nothing of the basket visible, beside the baselines that can be asked so."""
+    if not found:
+        return []
+    low, high = found["against_best"]["difference"]["mrr"]
+    rows = [
+        [name, *(_figure(values[key], key) for key in METRICS), f"{values['n']:,}"]
+        for name, values in {"model": found["model"], **found["baselines"]}.items()
+    ]
+    return [
+        paragraph(
+            "Before the trip: the same products, but nothing of the basket is visible, neither a product nor how many there will be. "
+            + verdict(found["against_best"]["baseline"], low, high, "before the trip")
+        ),
+        table(("method", *METRICS.values(), "hidden products"), rows, own=(0,)),
+    ]
 
 
 def _labels(found: Mapping[str, Mapping[str, Any]]) -> list[str]:

@@ -43,7 +43,8 @@ KINDS = {  # file beside the checkpoint → flag, verb that writes it, what it m
     ABLATION: ("--ablation", "ablate", {"exchanged", "baskets", "split"}),
 }
 TRAINING_FLAGS = (
-    "epochs", "batch_size", "learning_rate", "warmup_epochs", "finetune_epochs", "mask_prob", "max_grad_norm", "seed",
+    "epochs", "batch_size", "learning_rate", "warmup_epochs", "finetune_epochs", "mask_prob", "open_share", "max_grad_norm",
+    "seed",
 )  # fmt: skip
 STAGES = ((PIPELINE, TRANSACTIONS), (FEATURES, PSEUDO_BRANDS), (CACHE, CUSTOMER_CACHE))
 

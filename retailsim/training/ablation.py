@@ -20,6 +20,7 @@ from retailsim.model.basket_model import BasketModel
 from retailsim.model.batch import Batch
 from retailsim.model.lookup import Lookup, Tables
 from retailsim.model.world_model import SixTensors
+from retailsim.training.masking import Question
 from retailsim.training.protocol import Protocol
 from retailsim.training.samples import Samples
 from retailsim.training.scoring import OnBatch, score
@@ -45,9 +46,8 @@ def ranks_with(
     """Ranks of the hidden products [M], with one tensor `exchanged` between baskets; None: none."""
     samples = exchange_columns(protocol.samples, exchanged, seed)
     with exchanged_rows(model.lookup, exchanged, seed):
-        asked = replace(protocol, samples=samples)
-        size = protocol.market.size
-        scored = score(model, asked, size, batch_size, device, is_trip_known, on_batch=on_batch)
+        question: Question = "trip_known" if is_trip_known else "trip_unknown"
+        scored = score(model, replace(protocol, samples=samples), question, batch_size, device, on_batch=on_batch)
         return scored.ranks.overall
 
 

@@ -19,7 +19,7 @@ from retailsim.training import dataset
 from retailsim.training.audit_findings import Finding, judged
 from retailsim.training.audit_model import differing_baskets, random_model
 from retailsim.training.audit_rebuild import KEPT_DIGITS
-from retailsim.training.dataset import Masking
+from retailsim.training.masking import Masking
 from retailsim.training.samples import Samples, load_samples
 from retailsim.weeks import SPLITS
 

@@ -19,7 +19,7 @@ from retailsim.model.basket_model import BasketModel
 from retailsim.model.batch import Batch
 from retailsim.training import checkpoint, dataset, objective
 from retailsim.training.audit_findings import Finding, judged
-from retailsim.training.dataset import Masking
+from retailsim.training.masking import Masking
 from retailsim.training.samples import Samples
 from retailsim.training.schedule import phase_at
 from retailsim.training.tables import load_tables
@@ -110,11 +110,12 @@ def target_rule(model: BasketModel, whose: str, samples: Samples, rows: np.ndarr
     for masking in (
         Masking(vocabulary.size, is_evaluation=True),
         Masking(vocabulary.size, hide_trip_prob=0.5, epoch=1),
+        Masking(vocabulary.size, hide_trip_prob=0.5, epoch=1, open_share=1.0),
     ):
         before = dataset.make_batch(samples, rows, masking)
         other = with_other_hidden(samples, rows, before, len(vocabulary), masking.is_evaluation)
         after = dataset.make_batch(other, rows, masking)
-        kind = "evaluation" if masking.is_evaluation else "training"
+        kind = "evaluation" if masking.is_evaluation else "open" if masking.open_share else "training"
         broken += [f"{what} ({kind})" for what in moved_between(model, before, after)]
         changes += int((before.targets != after.targets).sum()) if len(before.targets) == len(after.targets) else 0
     return judged(

@@ -21,7 +21,7 @@ from retailsim.artifacts import (
     VOCABULARY,
 )
 from retailsim.evaluation.baselines import rank_hidden
-from retailsim.evaluation.line_up import LINE_UP
+from retailsim.evaluation.line_up import BEFORE_TRIP, LINE_UP, SPEAKS_OF_BASKETS
 from retailsim.evaluation.ranking import Ranks
 from retailsim.evaluation.settings import DEFAULTS, Settings
 from retailsim.evaluation.tuning import Trial, tune
@@ -73,20 +73,29 @@ def kept_ranks(root: Path, split: str) -> dict[str, Ranks]:
     methods, overall, novel = (table[name].to_numpy(zero_copy_only=False) for name in ("method", "rank", "novel_rank"))
     overall, novel = (np.where(np.isnan(overall), np.inf, ranks) for ranks in (overall, novel))
     found = {name: Ranks(overall[methods == name], novel[methods == name]) for name in dict.fromkeys(methods)}
-    names = [*LINE_UP, *sorted(found.keys() - LINE_UP.keys())]
+    in_order = [*LINE_UP, *(name + BEFORE_TRIP for name in LINE_UP)]
+    names = [*in_order, *sorted(found.keys() - set(in_order))]
     return {name: found[name] for name in names if name in found}
 
 
 def rank_line_up(
     root: Path, split: str, protocol: Protocol, methods: Iterable[str], on_method: Callable[[str], None]
 ) -> dict[str, Ranks]:
-    """Fit `methods` of the line-up on the weeks before `split` and rank its hidden products; each is told when it begins."""
+    """Fit `methods` of the line-up on the weeks before `split` and rank its hidden products; each is told when it begins.
+
+    Those that need no visible product also rank them as before the trip.
+    """
     settings = tuned_settings(root) or DEFAULTS
     ranks = {}
     for name in methods:
         on_method(name)
         baseline = LINE_UP[name](protocol.market, fit_end_of(root, split), settings)
-        ranks[name] = rank_hidden(baseline, protocol.hidden, protocol.market.first_purchases)
+        first = protocol.market.first_purchases
+        if name in SPEAKS_OF_BASKETS:
+            ranks[name] = rank_hidden(baseline, protocol.hidden, first)
+        else:
+            both = rank_hidden(baseline, protocol.hidden.with_unseen(), first)
+            ranks[name], ranks[name + BEFORE_TRIP] = both.halves()
     return ranks
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from retailsim import console
 from retailsim.evaluation.blend import Blend, load_lightgbm
-from retailsim.evaluation.line_up import LINE_UP
+from retailsim.evaluation.line_up import LINE_UP, by_question
 from retailsim.evaluation.metrics import Metrics
 from retailsim.evaluation.tuning import GRIDS, Trial
 from retailsim.reading import load_vocabulary
@@ -56,10 +56,13 @@ def baselines(blend: bool = False, data_dir: Path = Path("data")) -> None:
                 ranks |= rank_blend(data_dir, split, protocol, advance)
             keep_ranks(data_dir, split, ranks)
         fresh = protocol.of_hidden(~protocol.samples.columns["is_replay"])
-        methods = {name: Metrics.from_ranks(of.overall[fresh]).to_json() for name, of in ranks.items()}
-        console.out.print(
-            metrics_table(f"{split}: fresh baskets (no exact earlier copy by the same customer)", methods)
+        titles = (
+            "fresh baskets (no exact earlier copy by the same customer)",
+            "the same before the trip, nothing visible",
         )
+        for title, of_question in zip(titles, by_question(ranks), strict=True):
+            methods = {name: Metrics.from_ranks(of.overall[fresh]).to_json() for name, of in of_question.items()}
+            console.out.print(metrics_table(f"{split}: {title}", methods))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

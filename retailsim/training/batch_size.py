@@ -7,8 +7,8 @@ import torch
 
 from retailsim.config import Config
 from retailsim.model.lookup import Tables
-from retailsim.training.dataset import Masking
 from retailsim.training.gradient import piece_losses
+from retailsim.training.masking import Masking
 from retailsim.training.run import Run, prepare
 from retailsim.training.samples import Samples
 from retailsim.training.schedule import Phase, task_weights

@@ -10,6 +10,7 @@ from retailsim.evaluation.baselines import rank_hidden
 from retailsim.evaluation.blend import Blend, learn, lessons
 from retailsim.evaluation.candidates import Kitchen
 from retailsim.evaluation.hidden import HiddenSet
+from retailsim.evaluation.line_up import BEFORE_TRIP
 from retailsim.evaluation.ranking import Ranks
 from retailsim.evaluation.settings import DEFAULTS
 from retailsim.reading import load_calendar, load_vocabulary
@@ -17,13 +18,13 @@ from retailsim.training.baseline_ranks import fit_end_of, tuned_settings
 from retailsim.training.protocol import Protocol, load_protocols
 
 EARLIER = {"test": ("train", "val"), "val": ("train",)}  # splits on whose last weeks the ranker learns
-STEPS = 6
+STEPS = 9
 WEEKS = 15  # that the ranker learns on where the validation has fewer, but no more than a quarter of all then
 BASKETS = 40_000  # that the ranker learns on at most, evenly spaced: about 1.6 GB
 
 
 def rank_blend(root: Path, split: str, protocol: Protocol, on_step: Callable[[str], None]) -> dict[str, Ranks]:
-    """Ranks of both blends by name; `on_step` is told of each of six steps when it begins.
+    """Ranks by name of the blends with the trip unknown, known and before it; `on_step` is told of each of STEPS steps when it begins.
 
     The ranker learns on the last weeks before `split`, from methods fitted on the weeks before those; then the methods are fitted
     anew on all weeks before `split`.
@@ -41,11 +42,21 @@ def rank_blend(root: Path, split: str, protocol: Protocol, on_step: Callable[[st
     for is_trip_known in (False, True):
         on_step("blend: ranker")
         rankers[is_trip_known] = learn(taught, is_trip_known)
+    del taught  # 1.6 GB
+    on_step("blend: candidates before the trip")
+    taught = lessons(kitchen, *(hidden.unseen() for hidden in learned_on))
+    on_step("blend: ranker before the trip")
+    unseeing = learn(taught, is_trip_known=False)
+    del taught
     on_step("blend: methods up to the split")
     kitchen = Kitchen(protocol.market, fit_end, settings)
     blends = [Blend(kitchen, ranker, fit_end, is_trip_known) for is_trip_known, ranker in rankers.items()]
     on_step("blend: ranks")
-    return {blend.name: rank_hidden(blend, protocol.hidden, protocol.market.first_purchases) for blend in blends}
+    ranks = {blend.name: rank_hidden(blend, protocol.hidden, protocol.market.first_purchases) for blend in blends}
+    on_step("blend: ranks before the trip")
+    before = Blend(kitchen, unseeing, fit_end, is_trip_known=False)
+    ranks[Blend.FAMILY + BEFORE_TRIP] = rank_hidden(before, protocol.hidden.unseen())
+    return ranks
 
 
 def weeks_to_learn_on(validated: int, fit_end: int) -> int:

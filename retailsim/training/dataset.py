@@ -1,46 +1,42 @@
-"""The batches made of samples: vectorised gathers, masks that depend on (seed, epoch, basket) alone.
+"""The batches made of samples: vectorised gathers, masked by chance or by the protocol.
 
 Legend: B baskets · S places · M hidden places. Everything is integers until the model looks its rows up.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from retailsim.evaluation.hidden import hidden_count
 from retailsim.labels import UNKNOWN
 from retailsim.model.batch import Batch
 from retailsim.tensor_preparation.t3_time import hour_row, recency_row
 from retailsim.training.chance import uniform
 from retailsim.training.histories import customer_entries, store_counts
 from retailsim.training.loader import load
+from retailsim.training.masking import (
+    ANCHOR,
+    CHOICE,
+    DROPOUT,
+    ORDER,
+    PARTNER,
+    RANDOM_PRODUCT,
+    REPLACEMENT,
+    Masking,
+    hides_trip,
+    plan,
+)
 from retailsim.training.samples import Samples
-from retailsim.vocab import MASK, SPECIAL_TOKENS
-
-ORDER, CHOICE, REPLACEMENT, RANDOM_PRODUCT, TRIP, ANCHOR, PARTNER, DROPOUT = range(8)  # streams of chance
-
-
-@dataclass(frozen=True)
-class Masking:
-    """How baskets are masked: for training by chance, for evaluation by the protocol (always the mask token)."""
-
-    vocab_size: int
-    mask_prob: float = 0.15
-    hide_trip_prob: float = 1.0
-    epoch: int = 0
-    seed: int = 0
-    is_evaluation: bool = False
-    mask_token_share: float = 0.8  # of the chosen places; half of the rest show a random product (SPEC C25)
+from retailsim.vocab import EOS, MASK, SPECIAL_TOKENS
 
 
 def make_batch(samples: Samples, rows: np.ndarray, masking: Masking) -> Batch:
     """The baskets `rows` [B] as a masked batch; each basket's products in an order drawn from (seed, epoch, basket).
 
     Chance is drawn for the stored position of a product, never for the product: which places are hidden, what stands
-    there and how the basket is ordered are the same whatever the hidden products are (SPEC C20).
+    there and how the basket is ordered are the same whatever the hidden products are (SPEC C20). The hidden products of an
+    open basket share one place, where [EOS] stands: the basket goes on.
     """
     lengths = samples.lengths[rows]
     basket = np.repeat(np.arange(len(rows)), lengths)
@@ -48,25 +44,29 @@ def make_batch(samples: Samples, rows: np.ndarray, masking: Masking) -> Batch:
     stored = np.arange(len(basket)) - first  # position in the stored order
     flat = np.repeat(samples.starts[rows], lengths) + stored
     number = samples.columns["sample"][rows]
+    shows = plan(samples, rows, masking)
+    is_open = shows.is_open[basket]
     products, key = samples.products[flat], (masking.seed, masking.epoch, number[basket], stored)
 
     if masking.is_evaluation:
-        is_chosen = stored < hidden_count(samples.columns["n_products"][rows])[basket]
-        shown = np.where(is_chosen, MASK, products)
+        rank, instead = stored, np.full(len(basket), MASK)
     else:
-        rank = _rank_within(uniform(CHOICE, *key), basket, first)
-        is_chosen = rank < masked_count(lengths, masking.mask_prob)[basket]
-        shown = np.where(is_chosen, _replacement(key, products, masking), products)
-    place = _rank_within(uniform(ORDER, *key), basket, first)
-    width = int(lengths.max())
+        rank, instead = _rank_within(uniform(CHOICE, *key), basket, first), _replacement(key, products, masking)
+    is_chosen, is_visible = rank < shows.n_hidden[basket], rank >= (lengths - shows.n_visible)[basket]
+    asks = is_chosen & (~is_open | (rank == 0))  # the hidden products that have a place of their own
+    left_out = ~(is_visible | asks)
+    place = _rank_within(uniform(ORDER, *key) + left_out, basket, first)
+    place[is_open & is_chosen] = place[is_open & asks].repeat(shows.n_hidden[shows.is_open])
+    width = int(shows.n_places.max())
     ids = np.zeros((len(rows), width), dtype=np.int64)
-    ids[basket, place] = shown
+    ids[basket[asks], place[asks]] = np.where(is_open, EOS, instead)[asks]
     paid, quantity = np.full((2, len(rows), width), np.nan, dtype=np.float32)
-    paid[basket, place] = np.where(is_chosen, np.nan, samples.prices[flat])
-    quantity[basket, place] = np.where(is_chosen, np.nan, samples.quantities[flat])
-    targets = np.zeros((len(rows), width), dtype=np.int64)
-    targets[basket, place] = np.where(is_chosen, products, 0)
-    places = np.flatnonzero(targets)
+    seen = basket[is_visible], place[is_visible]
+    for array, values in ((ids, products), (paid, samples.prices[flat]), (quantity, samples.quantities[flat])):
+        array[seen] = values[is_visible]
+    hidden = (basket * width + place)[is_chosen]
+    order = np.argsort(hidden, kind="stable")
+    places, targets = hidden[order], products[is_chosen][order].astype(np.int64)
     within, slots = slots_of(places // width, len(rows))
     anchors, partners = pairs(samples, rows, masking)
     trip = samples.trip[rows]
@@ -76,10 +76,10 @@ def make_batch(samples: Samples, rows: np.ndarray, masking: Masking) -> Batch:
         samples.columns[name][rows].astype(np.int64) for name in ("week", "day", "customer_row", "store_row")
     )
     histories = samples.histories
-    is_visible = np.zeros((len(rows), histories.vocab_size), dtype=bool)
-    is_known = ~is_chosen & (products < histories.vocab_size)
-    is_visible[basket[is_known], products[is_known]] = True
-    bought, habits = customer_entries(histories.customers, customer, week, is_visible, shown_trip)
+    in_basket = np.zeros((len(rows), histories.vocab_size), dtype=bool)
+    is_known = is_visible & (products < histories.vocab_size)
+    in_basket[basket[is_known], products[is_known]] = True
+    bought, habits = customer_entries(histories.customers, customer, week, in_basket, shown_trip)
     arrays = {
         "sample": number.astype(np.int64),
         "customer": customer,
@@ -96,7 +96,7 @@ def make_batch(samples: Samples, rows: np.ndarray, masking: Masking) -> Batch:
         "places": places,
         "within": within,
         "slots": slots,
-        "targets": targets.ravel()[places],
+        "targets": targets,
         "bought": bought,
         "habits": habits,
         "store_counts": store_counts(histories.stores, store, week, histories.vocab_size),
@@ -116,16 +116,6 @@ def slots_of(basket: np.ndarray, baskets: int) -> tuple[np.ndarray, np.ndarray]:
     slots = np.full((baskets, count.max(initial=0)), len(basket))
     slots[basket, within] = np.arange(len(basket))
     return within, slots
-
-
-def masked_count(lengths: np.ndarray, mask_prob: float) -> np.ndarray:
-    """How many products of baskets of these lengths are hidden in training: int64 [n], at least one (SPEC C25)."""
-    return np.maximum(1, np.floor(mask_prob * lengths + 0.5)).astype(np.int64)
-
-
-def hides_trip(number: np.ndarray, masking: Masking) -> np.ndarray:
-    """Whether T6 of each basket `number` is hidden: bool [n]."""
-    return uniform(TRIP, masking.seed, masking.epoch, number) < masking.hide_trip_prob
 
 
 def pairs(samples: Samples, rows: np.ndarray, masking: Masking) -> tuple[np.ndarray, np.ndarray]:

@@ -15,7 +15,7 @@ import tyro
 
 from retailsim import console, status
 from retailsim.config import Config
-from retailsim.evaluation.line_up import LINE_UP
+from retailsim.evaluation.line_up import LINE_UP, by_question
 from retailsim.evaluation.ranking import Ranks
 from retailsim.model.basket_model import BasketModel
 from retailsim.reading import load_calendar, load_vocabulary
@@ -24,13 +24,21 @@ from retailsim.training import checkpoint as checkpoints
 from retailsim.training.auxiliary import fit_rivals
 from retailsim.training.baseline_ranks import keep_ranks, kept_ranks, rank_line_up, tuned_settings
 from retailsim.training.device import choose_device
+from retailsim.training.masking import Question
 from retailsim.training.protocol import Protocol, load_protocol
 from retailsim.training.report_card import TRIPS, Findings, to_json
-from retailsim.training.report_tables import breakdowns, calibration_lines, gap_line, headline, novel_table
+from retailsim.training.report_tables import (
+    before_trip_table,
+    breakdowns,
+    calibration_lines,
+    gap_line,
+    headline,
+    novel_table,
+)
 from retailsim.training.samples import load_samples
 from retailsim.training.scoring import Scored, score
 from retailsim.training.tables import load_tables
-from retailsim.training.temperature import fit_temperatures, kept_temperatures
+from retailsim.training.temperature import TEMPERATURE_OF, fit_temperatures, kept_temperatures
 
 
 def evaluate(
@@ -63,10 +71,12 @@ def evaluate(
     temperatures = kept_temperatures(checkpoint) or fit_temperatures(
         checkpoint, model, load_samples(data_dir, "val"), vocabulary.size, batch_size, chosen
     )
-    scored = score_trips(model, protocol, temperatures, batch_size, chosen)
-    baselines = baseline_ranks(data_dir, split, protocol)
+    scored = score_questions(model, protocol, temperatures, batch_size, chosen)
+    baselines, before_trip = by_question(baseline_ranks(data_dir, split, protocol))
     rivals = fit_rivals(load_samples(data_dir, "train"), protocol)
-    findings = Findings(protocol, scored, temperatures, baselines, rivals, load_calendar(data_dir).train_end)
+    findings = Findings(
+        protocol, scored, temperatures, baselines, before_trip, rivals, load_calendar(data_dir).train_end
+    )
     record = to_json(findings, split, str(checkpoint))
     record["baseline_settings"] = "published" if tuned_settings(data_dir) is None else "tuned"
     status.warn_of_stale(data_dir)  # beside the figures; what could not be read was refused before
@@ -75,20 +85,19 @@ def evaluate(
         write_json(json, record)
 
 
-def score_trips(
+def score_questions(
     model: BasketModel, protocol: Protocol, temperatures: dict[str, float], batch_size: int, device: torch.device
-) -> dict[str, Scored]:
-    """The model's answers with the trip known and unknown, under a bar."""
-    scored = {}
+) -> dict[Question, Scored]:
+    """The model's answers with the trip known, unknown, and before it, under a bar."""
+    scored: dict[Question, Scored] = {}
     with console.progress("batches", transient=True) as bar:
-        for trip in TRIPS:
-            task = bar.add_task(f"model, {trip.replace('_', ' ')}", total=None, rate="–")
+        for question, kind in TEMPERATURE_OF.items():
+            task = bar.add_task(f"model, {question.replace('_', ' ')}", total=None, rate="–")
 
             def show(done: int, total: int, task: int = task) -> None:
                 bar.update(task, completed=done, total=total)  # type: ignore[arg-type]
 
-            is_known, size = trip == "trip_known", protocol.market.size
-            scored[trip] = score(model, protocol, size, batch_size, device, is_known, temperatures[trip], show)
+            scored[question] = score(model, protocol, question, batch_size, device, temperatures[kind], show)
     return scored
 
 
@@ -120,6 +129,8 @@ def show_record(record: dict, epoch: int, baskets: int, detailed: bool) -> None:
             console.out.print(gap_line(record, trip))
         for line in calibration_lines(record, trip, detailed):
             console.out.print(line)
+    for part in before_trip_table(record, detailed):
+        console.out.print(part)
     weak = [label.replace("_", " ") for label, m in record["auxiliary"].items() if m["beats_both"] is False]
     if weak:
         console.out.print(f"Labels on which the model does not beat both rivals: {', '.join(weak)}.")

@@ -9,14 +9,14 @@ from retailsim.config import Config
 from retailsim.model.basket_model import BasketModel
 from retailsim.model.lookup import Tables
 from retailsim.training import checkpoint
-from retailsim.training.dataset import Masking
 from retailsim.training.gradient import backward, explain
 from retailsim.training.guard import Guard
+from retailsim.training.masking import Masking
 from retailsim.training.run import Run, Training, prepare
 from retailsim.training.run_log import EpochReport, RunLog
 from retailsim.training.samples import Samples
 from retailsim.training.schedule import Phase, phase_at, rate_at
-from retailsim.training.steps import batch_rows, load_steps, make_step
+from retailsim.training.steps import epoch_rows, load_steps, make_step
 from retailsim.training.stopping import Stopped, StopWish
 from retailsim.training.validation import validate
 from retailsim.vocab import Vocabulary
@@ -116,8 +116,9 @@ def train_epoch(
         epoch,
         setting.seed,
         mask_token_share=setting.mask_token_share,
+        open_share=setting.open_share,
     )
-    rows = batch_rows(train.sizes, setting.batch_size, setting.seed, epoch)
+    rows = epoch_rows(train, setting.batch_size, masking)
     first, names = progress.step, ("total", *phase.weights)
     precise = torch.float32 if fabric.device.type == "mps" else torch.float64  # MPS has no float64
     carried = [progress.sums.get(name, 0.0) if fabric.is_global_zero else 0.0 for name in names]

@@ -39,7 +39,7 @@ def loss_parts(
             anchors, partners, batch.anchors, batch.partners, batch.partner, config.temperature, contrastive_total
         )
     if weights.get("evidence"):
-        is_known = ~batch.hide_trip[batch.basket]
+        is_known = ~(batch.hide_trip | batch.is_open)[batch.basket]
         parts["evidence"] = evidence_loss(model.log_likelihood(batch), is_known, totals["evidence"] if totals else None)
     if any(name in weights for name in output.trip_logits):
         parts |= auxiliary_losses(output.trip_logits, batch.labels, batch.hide_trip, totals)

@@ -12,10 +12,12 @@ from retailsim.evaluation.metrics import VALUES, Metrics, slice_codes, sliced
 from retailsim.evaluation.ranking import Ranks
 from retailsim.training.auxiliary import LabelRivals, accuracies
 from retailsim.training.history_slices import bought_before, product_baskets
+from retailsim.training.masking import Question
 from retailsim.training.protocol import Protocol
 from retailsim.training.scoring import Scored
+from retailsim.training.temperature import TEMPERATURE_OF
 
-TRIPS = ("trip_known", "trip_unknown")
+TRIPS: tuple[Question, ...] = ("trip_known", "trip_unknown")
 KNOWS_TRIP = "trip known"  # in the name of a baseline that looks at the trip's labels
 SEED = 0  # of the bootstrap
 
@@ -25,9 +27,10 @@ class Findings:
     """What every method said about the same hidden products."""
 
     protocol: Protocol
-    scored: Mapping[str, Scored]  # the model, by TRIPS
-    temperatures: Mapping[str, float]  # by TRIPS
+    scored: Mapping[Question, Scored]  # the model
+    temperatures: Mapping[str, float]  # by temperature.KINDS
     baselines: Mapping[str, Ranks]  # by name
+    before_trip: Mapping[str, Ranks]  # of baselines by name, nothing visible
     rivals: LabelRivals
     train_end: int  # last week that the model was trained on
 
@@ -45,7 +48,7 @@ class Findings:
         """Which hidden products an identified customer had never bought before, bool [M]."""
         return bought_before(self.protocol.market.first_purchases, self.protocol.hidden) == 0
 
-    def best_baseline(self, rows: np.ndarray, trip: str, among: Literal["overall", "novel"] = "overall") -> str:
+    def best_baseline(self, rows: np.ndarray, trip: Question, among: Literal["overall", "novel"] = "overall") -> str:
         """The baseline with the highest MRR on the hidden products `rows`; one that sees the trip only where the model does."""
         allowed = [name for name in self.baselines if trip == "trip_known" or KNOWS_TRIP not in name]
         return max(allowed, key=lambda name: Metrics.from_ranks(getattr(self.baselines[name], among)[rows]).mrr)
@@ -72,6 +75,7 @@ def to_json(findings: Findings, split: str, checkpoint: str) -> dict[str, Any]:
         "calibration": {trip: _calibration(findings, fresh, trip) for trip in TRIPS},
         "periods": _periods(findings, views),
         "novel": _novel(findings, fresh & findings.first_time()),
+        "before_trip": _before_trip(findings, fresh) if fresh.any() else {},
     }
     if fresh.any():
         best = findings.best_baseline(fresh, "trip_unknown")
@@ -145,12 +149,32 @@ def _novel(findings: Findings, rows: np.ndarray) -> dict[str, Any]:
     }
 
 
-def _calibration(findings: Findings, rows: np.ndarray, trip: str) -> dict[str, Any]:
+def _before_trip(findings: Findings, rows: np.ndarray) -> dict[str, Any]:
+    """The same hidden products `rows` with nothing visible: every method, the model against the best baseline, calibration."""
+    hidden = findings.protocol.hidden
+    units = units_of(findings.protocol.of_hidden(hidden.customer)[rows], hidden.basket[rows])
+    ranks = {name: of.overall[rows] for name, of in findings.before_trip.items()}
+    metrics = {name: Metrics.from_ranks(of) for name, of in ranks.items()}
+    best = max(metrics, key=lambda name: metrics[name].mrr)
+    own = findings.scored["before_trip"].ranks.overall[rows]
+    leads = {m: of(own) - of(ranks[best]) for m, of in VALUES.items()}
+    return {
+        "model": Metrics.from_ranks(own).to_json(),
+        "baselines": {name: of.to_json() for name, of in metrics.items()},
+        "against_best": {
+            "baseline": best,
+            "difference": {m: list(ends) for m, ends in intervals(leads, units, SEED).items()},
+        },
+        "calibration": _calibration(findings, rows, "before_trip"),
+    }
+
+
+def _calibration(findings: Findings, rows: np.ndarray, question: Question) -> dict[str, Any]:
     """Before and after temperature scaling, of the top prediction at the hidden places `rows`."""
-    scored = findings.scored[trip]
+    scored = findings.scored[question]
     is_hit = scored.ranks.overall[rows] <= 1
     return {
-        "temperature": findings.temperatures[trip],
+        "temperature": findings.temperatures[TEMPERATURE_OF[question]],
         "before": summary(scored.confidence[rows], is_hit),
         "after": summary(scored.tempered[rows], is_hit),
     }

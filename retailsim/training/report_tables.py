@@ -85,6 +85,18 @@ def novel_table(record: Mapping[str, Any]) -> list[Grid | str]:
     return [metrics_table(title, methods), *leads]
 
 
+def before_trip_table(record: Mapping[str, Any], is_detailed: bool) -> list[Grid | str]:
+    """The same hidden products before the trip, the model's lead over the best baseline there, and its calibration."""
+    found = record["before_trip"]
+    if not found:
+        return []
+    title = "Before the trip: the same products with nothing of the basket visible, not even its size (fresh baskets)"
+    gap = found["against_best"]
+    lead = _lead(found["model"], found["baselines"][gap["baseline"]], gap, "before the trip", "fresh baskets")
+    table = metrics_table(title, {"model": found["model"], **found["baselines"]})
+    return [table, lead, *_calibration_lines(found["calibration"], "before the trip", is_detailed)]
+
+
 def _lead(model: Mapping[str, Any], best: Mapping[str, Any], gap: Mapping[str, Any], trip: str, where: str) -> str:
     parts = []
     for name, metric, scale, digits in (("Top-1", "top1", 100, 2), ("Top-10", "top10", 100, 2), ("MRR", "mrr", 1, 4)):
@@ -99,12 +111,15 @@ def _lead(model: Mapping[str, Any], best: Mapping[str, Any], gap: Mapping[str, A
 
 def calibration_lines(record: Mapping[str, Any], trip: str, is_detailed: bool) -> list[str]:
     """ECE and Brier score of the top prediction before and after temperature scaling; detailed: the reliability table."""
-    found = record["calibration"][trip]
+    return _calibration_lines(record["calibration"][trip], trip.replace("_", " "), is_detailed)
+
+
+def _calibration_lines(found: Mapping[str, Any], where: str, is_detailed: bool) -> list[str]:
     before, after = found["before"], found["after"]
     if before["ece"] is None:
         return []
     lines = [
-        f"Calibration of the top prediction ({trip.replace('_', ' ')}): ECE {before['ece']:.4f}, Brier {before['brier']:.4f}; at "
+        f"Calibration of the top prediction ({where}): ECE {before['ece']:.4f}, Brier {before['brier']:.4f}; at "
         f"temperature {found['temperature']:.3f}, fitted on validation: ECE {after['ece']:.4f}, Brier {after['brier']:.4f}"
     ]
     if is_detailed:

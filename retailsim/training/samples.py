@@ -35,12 +35,11 @@ class Samples:
         """Items of each basket, after it was cut: int64 [n]."""
         return np.diff(self.starts)
 
-    @property
-    def sizes(self) -> np.ndarray:
-        """A number that sorts baskets by length, and those of one length by their customers' histories: int64 [n]."""
-        begin, end = self.histories.customers.histories[self.columns["customer_row"]].T
+    def sizes(self, rows: np.ndarray, places: np.ndarray) -> np.ndarray:
+        """A number that sorts the baskets `rows` by their `places`, and those alike by their customers' histories: int64 [n]."""
+        begin, end = self.histories.customers.histories[self.columns["customer_row"][rows]].T
         history = np.minimum(end - begin, LONGEST_HISTORY)
-        return self.lengths * (LONGEST_HISTORY + 1) + history
+        return places * (LONGEST_HISTORY + 1) + history
 
     def without_histories(self) -> "Samples":
         """The same baskets for a model that is not shown single earlier purchases: batches are made several times as fast."""

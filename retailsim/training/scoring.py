@@ -13,7 +13,8 @@ from retailsim.labels import TRIP_LABELS
 from retailsim.model.basket_model import BasketModel
 from retailsim.model.batch import Batch
 from retailsim.model.world_model import WorldModelOutput
-from retailsim.training.dataset import Masking, load_batches, ordered_rows
+from retailsim.training.dataset import load_batches, ordered_rows
+from retailsim.training.masking import Masking, Question, asking, plan
 from retailsim.training.protocol import Protocol
 from retailsim.training.samples import Samples
 
@@ -22,7 +23,7 @@ OnBatch = Callable[[int, int], None]  # batches done, batches in all
 
 @dataclass(frozen=True)
 class Scored:
-    """What a model says with the trip known, or unknown; hidden products in the order of the protocol's."""
+    """What a model says about one question; hidden products in the order of the protocol's."""
 
     ranks: Ranks
     confidence: np.ndarray  # [M], probability of the top prediction as the model says it
@@ -48,38 +49,36 @@ class Answer:
 def answers(
     model: BasketModel,
     samples: Samples,
-    vocab_size: int,
+    masking: Masking,
     batch_size: int,
     device: torch.device,
-    is_trip_known: bool,
     on_batch: OnBatch = lambda done, total: None,
 ) -> Iterator[Answer]:
-    """The model's answer to every basket, by length; the protocol's products are hidden."""
+    """The model's answer to every basket as `masking` shows it, by length."""
     model.eval()
-    masking = Masking(vocab_size, hide_trip_prob=0.0 if is_trip_known else 1.0, is_evaluation=True)
-    rows = ordered_rows(samples.lengths, batch_size)
+    rows = ordered_rows(plan(samples, np.arange(len(samples)), masking).n_places, batch_size)
     for done, (batch, numbers) in enumerate(zip(load_batches(samples, rows, masking), rows, strict=True), start=1):
         batch = batch.to(device)
         with torch.no_grad():
             output = model(batch)
-        yield Answer(numbers, batch, output, excluded_ids(batch.ids, vocab_size)[batch.basket])
+        yield Answer(numbers, batch, output, excluded_ids(batch.ids, masking.vocab_size)[batch.basket])
         on_batch(done, len(rows))
 
 
 def score(
     model: BasketModel,
     protocol: Protocol,
-    vocab_size: int,
+    question: Question,
     batch_size: int,
     device: torch.device,
-    is_trip_known: bool,
     temperature: float = 1.0,
     on_batch: OnBatch = lambda done, total: None,
 ) -> Scored:
-    """Rank the protocol's hidden products and guess its trips."""
+    """Rank the protocol's hidden products and guess its trips, shown what `question` says."""
     baskets, targets, found = [], [], []
     guesses = np.empty((len(protocol.samples), len(TRIP_LABELS)), dtype=np.int64)
-    for answer in answers(model, protocol.samples, vocab_size, batch_size, device, is_trip_known, on_batch):
+    masking = asking(question, protocol.market.size)
+    for answer in answers(model, protocol.samples, masking, batch_size, device, on_batch):
         logits, target = answer.output.product_logits.float(), answer.batch.targets
         left = competing(logits, answer.excluded)
         ranks = ranks_of_logits(logits, target, answer.excluded)

@@ -15,8 +15,9 @@ from torch.utils.data import Dataset
 from retailsim.labels import TRIP_LABELS, UNKNOWN
 from retailsim.model.batch import Batch
 from retailsim.training.chance import shuffled
-from retailsim.training.dataset import Masking, hides_trip, make_batch, masked_count, pairs
+from retailsim.training.dataset import make_batch, pairs
 from retailsim.training.loader import load
+from retailsim.training.masking import Masking, hides_trip, lessons, plan
 from retailsim.training.samples import Samples
 
 BUCKET = 200  # batches whose baskets are sorted by length together: 2 % of the places are padding (50 batches: 7 %)
@@ -43,8 +44,15 @@ class Step:
         return Step([piece.pin_memory() for piece in self.pieces], self.totals)
 
 
+def epoch_rows(samples: Samples, batch_size: int, masking: Masking) -> list[np.ndarray]:
+    """Row numbers of each batch of a training epoch: each of `lessons` once."""
+    rows = lessons(samples, masking)
+    sizes = samples.sizes(rows, plan(samples, rows, masking).n_places)
+    return [rows[batch] for batch in batch_rows(sizes, batch_size, masking.seed, masking.epoch)]
+
+
 def batch_rows(sizes: np.ndarray, batch_size: int, seed: int, epoch: int) -> list[np.ndarray]:
-    """Row numbers of each batch of a training epoch: shuffled, baskets of like size together, every basket once."""
+    """Row numbers of each batch of `sizes`: shuffled, baskets of like size together, every basket once."""
     order = shuffled(len(sizes), seed, epoch)
     chunks = [order[i : i + BUCKET * batch_size] for i in range(0, len(order), BUCKET * batch_size)]
     ordered = np.concatenate([chunk[np.argsort(sizes[chunk], kind="stable")] for chunk in chunks])
@@ -76,14 +84,14 @@ def make_step(samples: Samples, rows: np.ndarray, masking: Masking, share: Share
 
 
 def totals_of(samples: Samples, rows: np.ndarray, masking: Masking, n_pairs: int) -> dict[str, float]:
-    """How many hidden products, pairs, hidden products beside a known trip and counted trip labels the baskets `rows` have; at least 1 each."""
+    """How many hidden products, pairs, hidden products of complete baskets beside a known trip and counted trip labels the baskets `rows` have; at least 1 each."""
     is_hidden = hides_trip(samples.columns["sample"][rows], masking)[:, None]
     counted = (is_hidden & (samples.trip[rows] != UNKNOWN)).sum(0)
-    hidden = masked_count(samples.lengths[rows], masking.mask_prob)
+    shows = plan(samples, rows, masking)
     totals = {
-        "focal": hidden.sum(),
+        "focal": shows.n_hidden.sum(),
         "contrastive": n_pairs,
-        "evidence": hidden[~is_hidden[:, 0]].sum(),
+        "evidence": shows.n_hidden[~is_hidden[:, 0] & ~shows.is_open].sum(),
         **dict(zip(TRIP_LABELS, counted, strict=True)),
     }
     return {name: float(max(total, 1)) for name, total in totals.items()}

@@ -16,10 +16,16 @@ from retailsim.evaluation.hidden import MIN_PRODUCTS
 from retailsim.manifest import fingerprint
 from retailsim.model.basket_model import BasketModel
 from retailsim.storage import atomic
+from retailsim.training.masking import Masking, Question
 from retailsim.training.samples import Samples
 from retailsim.training.scoring import answers
 
-TRIPS = {"trip_known": True, "trip_unknown": False}
+KINDS = ("trip_known", "trip_unknown", "open_trip_known", "open_trip_unknown")  # of questions
+TEMPERATURE_OF: dict[Question, str] = {
+    "trip_known": "trip_known",
+    "trip_unknown": "trip_unknown",
+    "before_trip": "open_trip_unknown",
+}
 BASKETS = 3000  # of the validation weeks, evenly spaced: a single number needs no more
 
 
@@ -29,7 +35,7 @@ def temperature_path(checkpoint: Path) -> Path:
 
 
 def kept_temperatures(checkpoint: Path) -> dict[str, float] | None:
-    """Temperature by `trip_known` and `trip_unknown`; None where none were fitted for this very checkpoint."""
+    """Temperature by KINDS; None where none were fitted for this very checkpoint."""
     path = temperature_path(checkpoint)
     if not path.exists():
         return None
@@ -37,7 +43,7 @@ def kept_temperatures(checkpoint: Path) -> dict[str, float] | None:
         record = json.loads(path.read_text(encoding="utf-8"))
         if record["checkpoint"] != fingerprint(checkpoint):
             return None
-        return {trip: float(record["temperature"][trip]) for trip in TRIPS}
+        return {kind: float(record["temperature"][kind]) for kind in KINDS}
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f'{path} is damaged: delete it, or run "retailsim evaluate {checkpoint}" again') from error
 
@@ -45,21 +51,28 @@ def kept_temperatures(checkpoint: Path) -> dict[str, float] | None:
 def fit_temperatures(
     checkpoint: Path, model: BasketModel, val: Samples, vocab_size: int, batch_size: int, device: torch.device
 ) -> dict[str, float]:
-    """Fit both temperatures on validation baskets and keep them beside the checkpoint."""
+    """Fit the temperatures on validation baskets and keep them beside the checkpoint.
+
+    Open baskets are drawn as in training: half of them empty, of the others a part is shown.
+    """
     usable = np.flatnonzero(val.columns["n_products"] >= MIN_PRODUCTS)
     keep = np.zeros(len(val), dtype=bool)
     keep[usable[:: max(1, len(usable) // BASKETS)]] = True
     samples = val.select(keep)
     found = {}
-    for trip, is_known in TRIPS.items():
+    for kind in KINDS:
+        is_open, hide_trip_prob = kind.startswith("open"), float(kind.endswith("unknown"))
+        masking = Masking(
+            vocab_size, hide_trip_prob=hide_trip_prob, is_evaluation=not is_open, open_share=float(is_open)
+        )
         parts = []
-        for answer in answers(model, samples, vocab_size, batch_size, device, is_known):
+        for answer in answers(model, samples, masking, batch_size, device):
             target = answer.batch.targets
             can_win = target < vocab_size
             logits = competing(answer.output.product_logits, answer.excluded)
             parts.append((logits[can_win].cpu(), target[can_win].cpu()))
         logits, targets = (torch.cat(part) for part in zip(*parts, strict=True))
-        found[trip] = fit_temperature(logits, targets)
+        found[kind] = fit_temperature(logits, targets)
     with atomic(temperature_path(checkpoint)) as temporary:
         record = {"checkpoint": fingerprint(checkpoint), "temperature": found, "baskets": len(samples)}
         temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")

@@ -36,6 +36,7 @@ def train(
     warmup_epochs: int | None = None,
     finetune_epochs: int | None = None,
     mask_prob: float | None = None,
+    open_share: float | None = None,
     max_grad_norm: float | None = None,
     seed: int | None = None,
     preset: Literal["tiny", "small", "best", "full"] = "full",
@@ -59,6 +60,7 @@ def train(
         warmup_epochs: first epochs, with the product loss only (3).
         finetune_epochs: last epochs, with 20 % of the products hidden (5).
         mask_prob: share 0–1 of a basket's products that is hidden (0.15).
+        open_share: share 0–1 of baskets that go on: half of them are shown empty, of the others a part; predict asks so (0.2).
         max_grad_norm: largest norm of the gradient; longer ones are shortened (full: 1.0, else 100).
         seed: seed of weights, masks, order and dropout (0).
         preset: size of the model: tiny (seconds), small (laptop), best (wider; a GPU helps), full (the document's).
@@ -77,7 +79,7 @@ def train(
     resumed = go_on_from(resume, checkpoint_dir, vocabulary) if resume else None
     given = {
         "epochs": epochs, "batch_size": None if batch_size == "auto" else batch_size, "learning_rate": learning_rate, "warmup_epochs": warmup_epochs,
-        "finetune_epochs": finetune_epochs, "mask_prob": mask_prob, "max_grad_norm": max_grad_norm, "seed": seed,
+        "finetune_epochs": finetune_epochs, "mask_prob": mask_prob, "open_share": open_share, "max_grad_norm": max_grad_norm, "seed": seed,
     }  # fmt: skip
     config = configure(preset, resumed, given)
     threads = set_threads(threads or (resumed["threads"] if resumed else None))
@@ -154,7 +156,9 @@ def configure(preset: str, resumed: dict | None, given: dict) -> Config:
             )
         return config
     except ValueError as error:
-        raise UserError(f"{error}: choose other --epochs, --warmup-epochs or --finetune-epochs") from error
+        raise UserError(
+            f"{error}: give other --epochs, --warmup-epochs, --finetune-epochs, --mask-prob or --open-share"
+        ) from error
 
 
 def show_epoch(report: EpochReport, epochs: int) -> None:

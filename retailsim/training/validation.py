@@ -6,8 +6,9 @@ import numpy as np
 import torch
 from lightning_fabric import Fabric
 
-from retailsim.training.dataset import Masking, load_batches, ordered_rows
+from retailsim.training.dataset import load_batches, ordered_rows
 from retailsim.training.losses import focal_loss
+from retailsim.training.masking import Masking
 from retailsim.training.samples import Samples
 
 IGNORED = -100  # a target that PyTorch's cross-entropy leaves out

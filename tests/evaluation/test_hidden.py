@@ -49,6 +49,15 @@ def test_blocks_hold_every_basket_once_and_one_week_each(hidden):
     assert np.array_equal(shown.visible.toarray(), hidden.visible.toarray()[[2, 0]])
 
 
+def test_before_the_trip_the_same_is_asked_for_and_nothing_shown(hidden):
+    both = hidden.with_unseen()
+    assert both.target.tolist() == hidden.target.tolist() * 2 and both.starts.tolist() == [0, 1, 2, 5, 6, 7, 10]
+    assert both.week.tolist() == [9, 8, 9] * 2 and both.customer.tolist() == [0, -1, 1] * 2
+    assert both.visible.toarray()[:3].tolist() == hidden.visible.toarray().tolist()
+    assert not both.visible.toarray()[3:].any() and both.visible.shape == (6, 8)
+    assert both.trip[:3].tolist() == hidden.trip.tolist() and (both.trip[3:] == -1).all()
+
+
 def test_a_basket_of_one_product_is_refused():
     one = np.array([1])
     with pytest.raises(ValueError, match="basket 0 lists 1 product"):

@@ -10,7 +10,8 @@ from retailsim.labels import TRIP_LABELS, UNKNOWN
 from retailsim.model.evidence import DOUBT, MOST_ITEMS, Shown, TripEvidence, shown_of
 from retailsim.model.history import visible_ids
 from retailsim.model.world_model import parameter_groups
-from retailsim.training.dataset import Masking, make_batch
+from retailsim.training.dataset import make_batch
+from retailsim.training.masking import Masking
 from retailsim.vocab import PAD
 from tests.small_world import SPECIALS, VOCAB_SIZE
 

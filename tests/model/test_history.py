@@ -8,7 +8,8 @@ import torch
 
 from retailsim.model.history import EXCLUDED, OWN
 from retailsim.model.offer import GAINS, Offer
-from retailsim.training.dataset import Masking, make_batch
+from retailsim.training.dataset import make_batch
+from retailsim.training.masking import Masking
 from retailsim.vocab import MASK, PAD
 from tests.small_world import TINY, VOCAB_SIZE, make_model, make_tables
 

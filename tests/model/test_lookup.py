@@ -11,7 +11,8 @@ from retailsim import layout
 from retailsim.model.batch import HABITS, Batch
 from retailsim.model.lookup import SHIFT_LIMIT, Lookup
 from retailsim.model.world_model import parameter_count, parameter_groups
-from retailsim.training.dataset import Masking, make_batch
+from retailsim.training.dataset import make_batch
+from retailsim.training.masking import Masking
 from retailsim.vocab import MASK, PAD
 from tests.small_world import SPECIALS, VOCAB_SIZE, make_model, make_samples, make_tables
 

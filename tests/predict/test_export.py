@@ -22,13 +22,13 @@ from retailsim.manifest import fingerprint
 from retailsim.model.basket_model import BasketModel
 from retailsim.model.batch import HABITS
 from retailsim.model.history import EXCLUDED
-from retailsim.model.next_product import OF_ALL, OF_EVIDENCE, OF_HISTORIES, OUTPUTS, NextProduct, shown_to
+from retailsim.model.next_product import OF_ALL, OF_HISTORIES, OUTPUTS, NextProduct, shown_to
 from retailsim.predict import Request
 from retailsim.predict.export import load_exported
 from retailsim.predict.programs import as_program, example, examples, write_onnx, write_program
 from retailsim.training import histories
 from retailsim.training.tables import load_tables
-from retailsim.vocab import MASK, PAD
+from retailsim.vocab import EOS, PAD
 
 ROOT = Path(__file__).parents[2]
 LIMIT = 1e-4
@@ -69,10 +69,9 @@ def random_inputs(model, baskets, places, entries):
     ids = rng.integers(3, sizes["V"], (baskets, places))
     filled = rng.integers(1, places + 1, baskets)
     ids[np.arange(places) >= filled[:, None]] = PAD
-    ids[np.arange(baskets), rng.integers(0, filled)] = MASK
+    ids[np.arange(baskets), rng.integers(0, filled)] = EOS
     arrays |= {"ids": ids, "trip": rng.integers(-1, 4, (baskets, 4)), "trip_is_open": rng.random(baskets) < 0.5}
-    for name in {"paid", "quantity"} & set(arrays):
-        arrays[name][(ids <= MASK) | (rng.random(ids.shape) < 0.2)] = np.nan
+    arrays["paid"][(ids <= EOS) | (rng.random(ids.shape) < 0.2)] = np.nan
     if "bought" in arrays:
         arrays["bought"] = np.where(
             rng.random((baskets, entries)) < 0.1, PAD, rng.integers(3, sizes["V"], (1, entries))
@@ -174,8 +173,8 @@ def test_the_description_is_complete(predictor, shop, trained, command):
         assert fingerprint(shop.data / path) == found
     assert record["versions"]["torch"] == torch.__version__
     assert record["config"]["model"]["history"] is True
-    assert [of["name"] for of in record["inputs"]] == [of.name for of in (*OF_ALL, *OF_HISTORIES, *OF_EVIDENCE)]
-    assert record["inputs"][-4]["shape"] == ["B", "K", HABITS]
+    assert [of["name"] for of in record["inputs"]] == [of.name for of in (*OF_ALL, *OF_HISTORIES)]
+    assert record["inputs"][-3]["shape"] == ["B", "K", HABITS]
     assert record["outputs"][0]["shape"] == ["B", predictor.vocabulary.size]
 
 
@@ -319,9 +318,7 @@ def test_the_documents_example_runs(exported, predictor):
 
 def test_the_document_lists_every_input():
     rows = re.findall(r"^\| `(.*?)` \| (.*?) \| (\w+) \| (.*) \|$", _page(), flags=re.MULTILINE)
-    assert rows == [
-        (of.name, " × ".join(map(str, of.shape)), of.dtype, of.meaning) for of in (*OF_ALL, *OF_HISTORIES, *OF_EVIDENCE)
-    ]
+    assert rows == [(of.name, " × ".join(map(str, of.shape)), of.dtype, of.meaning) for of in (*OF_ALL, *OF_HISTORIES)]
 
 
 def test_the_document_lists_every_habit():

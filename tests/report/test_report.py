@@ -107,6 +107,21 @@ def test_every_bar_has_the_interval_of_its_method(evaluated, is_novel):
         assert drawn[name] == pytest.approx(span) and span[0] < span[1]
 
 
+def test_before_the_trip_stands_beside_the_baselines_that_can_be_asked(evaluated):
+    found = json.loads((evaluated / "evaluation_test.json").read_text())
+    before = found["before_trip"]
+    *_, text, shown, _, _ = metrics(found, "").parts
+    low, high = before["against_best"]["difference"]["mrr"]
+    assert (
+        "Before the trip" in text
+        and f"{low:+.4f} and {high:+.4f}" in text
+        and before["against_best"]["baseline"] in text
+    )
+    cells = re.findall("<td.*?>(.*?)</td>", shown)
+    assert cells[::7] == ["model", *before["baselines"]]
+    assert cells[4::7] == [f"{of['mrr']:.4f}" for of in (before["model"], *before["baselines"].values())]
+
+
 @pytest.mark.parametrize(
     "beats, verdict",
     [

@@ -16,9 +16,10 @@ from retailsim.training import ablation, ablation_runs
 from retailsim.training.ablate import fresh
 from retailsim.training.ablation_report import ablation_table, exchanged_record, retrained_record
 from retailsim.training.ablation_runs import Trainer
-from retailsim.training.dataset import Masking, make_batch
+from retailsim.training.dataset import make_batch
 from retailsim.training.fabric import make_fabric
 from retailsim.training.loop import fit
+from retailsim.training.masking import Masking
 from retailsim.training.protocol import load_protocol
 from retailsim.training.run import Run
 from retailsim.training.stopping import Stopped

@@ -10,6 +10,7 @@ from retailsim.config import PRESETS
 from retailsim.training import dataset, objective
 from retailsim.training.audit_model import label_rule, target_rule
 from retailsim.training.losses import auxiliary_losses
+from retailsim.training.masking import Masking
 from retailsim.vocab import Vocabulary
 from tests.small_world import ROWS, SPECIALS, VOCAB_SIZE, make_model, make_samples, make_tables
 from tests.test_no_leak import ShownTrip, leave_paid_price, look_up_before_masking, stand_in_product_order
@@ -46,8 +47,12 @@ def test_nothing_shows_a_hidden_product(model, samples, vocabulary):  # C20
     finding = targets(model, samples, vocabulary)
     assert finding.state == "pass" and "96 baskets under a model" in finding.evidence
     count = sum(
-        len(dataset.make_batch(samples, PLACES, dataset.Masking(VOCAB_SIZE, is_evaluation=e, epoch=1)).targets)
-        for e in (True, False)
+        len(dataset.make_batch(samples, PLACES, masking).targets)
+        for masking in (
+            Masking(VOCAB_SIZE, is_evaluation=True),
+            Masking(VOCAB_SIZE, epoch=1),
+            Masking(VOCAB_SIZE, epoch=1, open_share=1.0),
+        )
     )
     changed = int(finding.evidence.split("; ")[1].split()[0])
     assert 0.8 * count < changed < count  # a tenth of training's hidden products stand in their places

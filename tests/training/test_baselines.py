@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from retailsim.artifacts import BASELINE_SETTINGS
-from retailsim.evaluation.line_up import LINE_UP
+from retailsim.evaluation.line_up import LINE_UP, SPEAKS_OF_BASKETS, by_question
 from retailsim.evaluation.settings import DEFAULTS, Settings
 from retailsim.evaluation.tuning import GRIDS
 from retailsim.reading import load_vocabulary
@@ -40,7 +40,8 @@ def test_the_best_trial_of_each_setting_is_kept(tuned):  # C33
 def test_what_is_kept_is_what_the_tuned_methods_rank(tuned):
     protocol = load_protocol(tuned, "val", load_vocabulary(tuned))
     kept = baseline_ranks.kept_ranks(tuned, "val")
-    assert list(kept) == list(LINE_UP)
+    shown, before = by_question(kept)
+    assert list(shown) == list(LINE_UP) and list(before) == [name for name in LINE_UP if name not in SPEAKS_OF_BASKETS]
     again = baseline_ranks.rank_line_up(tuned, "val", protocol, ["store popularity", "EASE"], lambda name: None)
     for name, ranks in again.items():
         assert np.array_equal(kept[name].overall, ranks.overall), name
@@ -82,7 +83,10 @@ def test_the_blend_is_kept_beside_the_others_and_printed(tuned, shop, capsys):  
     assert recipe.call("training.baselines", ["--blend", "--data-dir", tuned], shop) == 0
     assert "blend, trip known" in capsys.readouterr().out
     kept = baseline_ranks.kept_ranks(tuned, "test")
-    assert list(kept) == [*LINE_UP, "blend, trip known", "blend, trip unknown"]
+    shown, unseen = by_question(kept)
+    assert list(shown) == [*LINE_UP, "blend, trip known", "blend, trip unknown"]
+    assert list(unseen) == [*(name for name in LINE_UP if name not in SPEAKS_OF_BASKETS), "blend"]
+    assert np.isfinite(unseen["blend"].overall).any()
     assert all(np.array_equal(kept[name].overall, ranks.overall) for name, ranks in before.items())
     for of in ("overall", "novel"):
         ranked = [np.isfinite(getattr(kept[name], of)) for name in ("blend, trip unknown", "EASE")]

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from retailsim.training.dataset import Masking, load_batches, make_batch, ordered_rows
+from retailsim.training.dataset import load_batches, make_batch, ordered_rows
+from retailsim.training.masking import Masking, asking, lessons, plan
 from retailsim.training.steps import batch_rows
-from retailsim.vocab import MASK, PAD
+from retailsim.vocab import EOS, MASK, PAD
 from tests.small_world import SPECIALS, VOCAB_SIZE, make_samples
 
 TRAINING = Masking(VOCAB_SIZE, hide_trip_prob=0.5, epoch=3, seed=1)
@@ -98,6 +99,58 @@ def test_hidden_places_are_found_again_by_basket(samples):
     is_place = batch.slots < len(batch.places)
     assert torch.equal(batch.slots[is_place], torch.arange(len(batch.places)))
     assert torch.equal(is_place.nonzero()[:, 0], basket) and torch.equal(is_place.nonzero()[:, 1], batch.within)
+
+
+@pytest.mark.parametrize(
+    "masking",
+    [replace(TRAINING, open_share=0.6, mask_prob=0.4, mask_token_share=1.0), asking("before_trip", VOCAB_SIZE)],
+)
+def test_an_open_basket_shows_a_part_and_asks_at_one_place(samples, masking):
+    """As a shopper's basket on the way: what is there, and one place for whatever comes next, but not how much will."""
+    rows = np.arange(len(samples))
+    shows, batch = plan(samples, rows, masking), make_batch(samples, rows, masking)
+    kinds = set()
+    for b in rows:
+        shown = batch.ids[b][batch.ids[b] != PAD].tolist()
+        visible, asked = [i for i in shown if i >= SPECIALS], batch.targets[batch.basket == b].tolist()
+        places = batch.places[batch.basket == b] % batch.ids.shape[1]
+        bought = samples.products[samples.starts[b] : samples.starts[b + 1]].tolist()
+        assert len(visible) == shows.n_visible[b] and len(asked) == shows.n_hidden[b] > 0
+        assert len({*visible, *asked}) == len(visible) + len(asked) and {*visible, *asked} <= {*bought}
+        is_asked = batch.ids[b] < SPECIALS
+        assert batch.quantity[b][is_asked].isnan().all() and batch.paid[b][is_asked].isnan().all()
+        if shows.is_open[b]:
+            assert sorted(shown)[0] == EOS and len(shown) == len(visible) + 1
+            assert (batch.ids[b, places] == EOS).all()
+        else:
+            assert EOS not in shown and len(set(places.tolist())) == len(asked)
+        kinds.add((bool(shows.is_open[b]), len(visible) == 0, len(visible) + len(asked) < len(bought)))
+    everything = {(True, True, True), (True, True, False), (True, False, True), (True, False, False)}
+    assert kinds >= (everything if not masking.is_evaluation else {(True, True, True), (True, True, False)})
+
+
+def test_shares_of_open_and_of_empty_baskets(long_samples):
+    shows = plan(long_samples, np.arange(1200), replace(TRAINING, open_share=0.3))
+    assert shows.is_open.mean() == pytest.approx(0.3, abs=0.04)
+    assert (shows.n_visible == 0).mean() == pytest.approx(0.15, abs=0.03)
+    some = shows.n_visible[shows.is_open & (shows.n_visible > 0)]
+    assert some.min() <= 3 and some.max() >= 47 and some.mean() == pytest.approx(25, abs=3)  # 1 … 49 alike
+
+
+def test_a_basket_of_one_product_is_a_lesson_only_where_it_is_open():
+    """So that the empty baskets of training are all baskets, not mostly those of one product."""
+    samples = make_samples(np.random.default_rng(1).integers(1, 4, 6000))
+    masking = replace(TRAINING, open_share=0.3)
+    rows = lessons(samples, masking)
+    shows = plan(samples, rows, masking)
+    is_single = samples.lengths[rows] == 1
+    assert shows.is_open[is_single].all() and not shows.n_visible[is_single].any()
+    assert (~is_single).sum() == (samples.lengths > 1).sum()
+    of_kind = [
+        ((samples.lengths[rows] == n) & (shows.n_visible == 0)).sum() / (samples.lengths == n).sum() for n in (1, 2, 3)
+    ]
+    assert of_kind == pytest.approx([0.15] * 3, abs=0.03)
+    assert len(lessons(samples, TRAINING)) == 6000
 
 
 def test_without_histories_a_batch_is_the_same_but_for_them(samples):

@@ -9,9 +9,10 @@ import torch
 from lightning_fabric import Fabric
 from torch import nn
 
-from retailsim.training.dataset import Masking, make_batch
+from retailsim.training.dataset import make_batch
 from retailsim.training.gradient import backward
 from retailsim.training.graphs import Graphs
+from retailsim.training.masking import Masking
 from retailsim.training.run import Run, prepare
 from retailsim.training.schedule import phase_at
 from retailsim.training.steps import Share, make_step

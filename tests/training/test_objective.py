@@ -9,8 +9,9 @@ import torch
 
 from retailsim.config import TrainConfig
 from retailsim.labels import TRIP_LABELS
-from retailsim.training.dataset import Masking, make_batch
+from retailsim.training.dataset import make_batch
 from retailsim.training.losses import total_loss
+from retailsim.training.masking import Masking
 from retailsim.training.objective import loss_parts
 from retailsim.training.schedule import phase_at
 from tests.small_world import VOCAB_SIZE, make_model, make_samples, make_tables

@@ -8,6 +8,7 @@ from retailsim.evaluation.ranking import ranks
 from retailsim.model.basket_model import BasketModel
 from retailsim.reading import load_vocabulary
 from retailsim.training import checkpoint as checkpoints
+from retailsim.training.masking import asking
 from retailsim.training.protocol import load_protocol
 from retailsim.training.scoring import answers, score
 from retailsim.training.tables import load_tables
@@ -22,11 +23,11 @@ def test_first_time_purchases_are_ranked_among_what_the_customer_never_bought(sh
     model.load_state_dict(state["model"])
     protocol = load_protocol(shop.data, "test", vocabulary)
     hidden, purchases, size = protocol.hidden, protocol.market.purchases, vocabulary.size
-    found = score(model, protocol, size, 64, CPU, is_trip_known=False).ranks
+    found = score(model, protocol, "trip_unknown", 64, CPU).ranks
     place = {pair: i for i, pair in enumerate(zip(hidden.basket.tolist(), hidden.target.tolist(), strict=True))}
     owner, week = purchases.customer[purchases.basket], purchases.week[purchases.basket]
     seen = 0
-    for answer in answers(model, protocol.samples, size, 64, CPU, is_trip_known=False):
+    for answer in answers(model, protocol.samples, asking("trip_unknown", size), 64, CPU):
         logits, excluded = answer.output.product_logits.double().numpy(), answer.excluded.numpy()
         for i, (basket, target) in enumerate(zip(answer.basket.tolist(), answer.batch.targets.tolist(), strict=True)):
             one, asked = place[basket, target], np.array([target])

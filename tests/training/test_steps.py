@@ -8,14 +8,14 @@ import torch
 
 from retailsim.config import TrainConfig
 from retailsim.labels import TRIP_LABELS, UNKNOWN
-from retailsim.training.dataset import Masking
 from retailsim.training.losses import total_loss
+from retailsim.training.masking import Masking, lessons, plan
 from retailsim.training.objective import loss_parts
 from retailsim.training.schedule import phase_at
-from retailsim.training.steps import Share, batch_rows, load_steps, make_step
+from retailsim.training.steps import Share, batch_rows, epoch_rows, load_steps, make_step
 from tests.small_world import VOCAB_SIZE, make_model, make_samples, make_tables
 
-MASKING = Masking(VOCAB_SIZE, hide_trip_prob=0.5, epoch=2, seed=1)
+MASKING = Masking(VOCAB_SIZE, hide_trip_prob=0.5, epoch=2, seed=1, open_share=0.4)
 MAIN = phase_at(4, TrainConfig(evidence_share=0.1))
 
 
@@ -45,11 +45,18 @@ def test_every_basket_is_computed_once(samples, ranks, pieces, n):
 def test_the_work_is_shared_evenly():
     lengths = np.random.default_rng(0).geometric(0.15, 3000).clip(1, 50)
     samples = make_samples(lengths)
-    for rows in batch_rows(lengths, 256, seed=0, epoch=1)[:-1]:
-        cost = [lengths[rows][rank::4].sum() for rank in range(4)]
+    for rows in epoch_rows(samples, 256, MASKING)[:-1]:
+        cost = [plan(samples, rows, MASKING).n_places[rank::4].sum() for rank in range(4)]
         assert max(cost) <= 1.1 * min(cost), "processes wait for the slowest"
         widths = {make_step(samples, rows, MASKING, share).pieces[0].ids.shape[1] for share in shares(4, 1)[:2]}
         assert max(widths) <= min(widths) + 2
+
+
+def test_an_epoch_takes_every_lesson_once_and_baskets_of_like_size_together(samples):
+    batches = epoch_rows(samples, 32, MASKING)
+    assert sorted(np.concatenate(batches)) == lessons(samples, MASKING).tolist()
+    widths = [plan(samples, rows, MASKING).n_places for rows in batches]
+    assert max(width.max() - width.min() for width in widths) <= 4 < np.concatenate(widths).max()
 
 
 @pytest.mark.parametrize("ranks, pieces", [(1, 3), (2, 1), (4, 2), (64, 1)])
@@ -86,7 +93,7 @@ def test_totals_are_what_a_batch_counts_itself(samples):
     )
     assert {name: part.item() for name, part in alone.items()} == {name: part.item() for name, part in in_step.items()}
     assert step.totals["focal"] == len(batch.targets)
-    assert step.totals["evidence"] == (~batch.hide_trip[batch.places // batch.ids.shape[1]]).sum()
+    assert step.totals["evidence"] == (~(batch.hide_trip | batch.is_open)[batch.basket]).sum()
     counted = batch.hide_trip[:, None] & (batch.labels != UNKNOWN)
     assert [step.totals[name] for name in TRIP_LABELS] == counted.sum(0).tolist()
 
