@@ -88,8 +88,9 @@ def evaluate(
 def score_questions(
     model: BasketModel, protocol: Protocol, temperatures: dict[str, float], batch_size: int, device: torch.device
 ) -> dict[Question, Scored]:
-    """The model's answers with the trip known, unknown, and before it, under a bar."""
+    """The model's answers with the trip known, unknown, and before it, under a bar; before it of fresh baskets only."""
     scored: dict[Question, Scored] = {}
+    is_fresh = ~protocol.samples.columns["is_replay"]
     with console.progress("batches", transient=True) as bar:
         for question, kind in TEMPERATURE_OF.items():
             task = bar.add_task(f"model, {question.replace('_', ' ')}", total=None, rate="–")
@@ -97,7 +98,11 @@ def score_questions(
             def show(done: int, total: int, task: int = task) -> None:
                 bar.update(task, completed=done, total=total)  # type: ignore[arg-type]
 
-            scored[question] = score(model, protocol, question, batch_size, device, temperatures[kind], show)
+            if question != "before_trip":
+                scored[question] = score(model, protocol, question, batch_size, device, temperatures[kind], show)
+            elif is_fresh.any():
+                fresh = protocol.select(is_fresh)
+                scored[question] = score(model, fresh, question, batch_size, device, temperatures[kind], show)
     return scored
 
 

@@ -27,7 +27,7 @@ class Findings:
     """What every method said about the same hidden products."""
 
     protocol: Protocol
-    scored: Mapping[Question, Scored]  # the model
+    scored: Mapping[Question, Scored]  # the model; before the trip fresh baskets only, if there are any
     temperatures: Mapping[str, float]  # by temperature.KINDS
     baselines: Mapping[str, Ranks]  # by name
     before_trip: Mapping[str, Ranks]  # of baselines by name, nothing visible
@@ -156,7 +156,7 @@ def _before_trip(findings: Findings, rows: np.ndarray) -> dict[str, Any]:
     ranks = {name: of.overall[rows] for name, of in findings.before_trip.items()}
     metrics = {name: Metrics.from_ranks(of) for name, of in ranks.items()}
     best = max(metrics, key=lambda name: metrics[name].mrr)
-    own = findings.scored["before_trip"].ranks.overall[rows]
+    own = findings.scored["before_trip"].ranks.overall
     leads = {m: of(own) - of(ranks[best]) for m, of in VALUES.items()}
     return {
         "model": Metrics.from_ranks(own).to_json(),
@@ -165,7 +165,7 @@ def _before_trip(findings: Findings, rows: np.ndarray) -> dict[str, Any]:
             "baseline": best,
             "difference": {m: list(ends) for m, ends in intervals(leads, units, SEED).items()},
         },
-        "calibration": _calibration(findings, rows, "before_trip"),
+        "calibration": _calibration(findings, np.ones(len(own), dtype=bool), "before_trip"),
     }
 
 
