@@ -86,10 +86,11 @@ def plan(samples: Samples, rows: np.ndarray, masking: Masking) -> Plan:
 def lessons(samples: Samples, masking: Masking) -> np.ndarray:
     """The baskets of a training epoch, rows int64 [n]: where some are open, those of one product count only as such.
 
-    Such a basket has nothing to show. Were it always masked, empty baskets would be taken for those of one product.
+    Such a basket has nothing to show. Were it always masked, empty baskets would be taken for those of one product. Where all
+    baskets are of one product, they are, and all count.
     """
     rows = np.arange(len(samples))
-    if not masking.open_share:
+    if not masking.open_share or (samples.lengths == 1).all():
         return rows
     return rows[plan(samples, rows, masking).is_open | (samples.lengths > 1)]
 

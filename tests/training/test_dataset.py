@@ -153,6 +153,10 @@ def test_a_basket_of_one_product_is_a_lesson_only_where_it_is_open():
     assert len(lessons(samples, TRAINING)) == 6000
 
 
+def test_baskets_of_one_product_are_all_lessons_where_there_are_no_others():
+    assert len(lessons(make_samples(np.ones(20, dtype=np.int64)), replace(TRAINING, open_share=0.01))) == 20
+
+
 def test_without_histories_a_batch_is_the_same_but_for_them(samples):
     rows = np.arange(50)
     whole, light = make_batch(samples, rows, TRAINING), make_batch(samples.without_histories(), rows, TRAINING)
