@@ -10,7 +10,7 @@ import numpy as np
 
 from retailsim.evaluation.hidden import HiddenSet, Shown
 from retailsim.evaluation.purchases import ChainCounts, DecayedCounts, FirstPurchases, Purchases, refuse_fit_period
-from retailsim.evaluation.ranking import Ranks, excluded_rows, ranks
+from retailsim.evaluation.ranking import Ranks, ahead_of, excluded_rows, ranks
 from retailsim.evaluation.settings import DEFAULTS, Settings
 
 
@@ -18,6 +18,7 @@ class Baseline(Protocol):
     """A method that scores the vocabulary for baskets of one week."""
 
     name: str
+    looks_at_basket: bool  # whether the scores depend on the visible products
 
     def scores(self, shown: Shown) -> np.ndarray:
         """Higher is likelier; floats [n, V], one row per basket of `shown`."""
@@ -26,7 +27,21 @@ class Baseline(Protocol):
 
 def rank_hidden(baseline: Baseline, hidden: HiddenSet, first: FirstPurchases | None = None) -> Ranks:
     """Ranks of all hidden products in the order of `hidden.target`; among novel ones only where `first` is given."""
+    return _rank(baseline, hidden, first)[0]
+
+
+def rank_both(baseline: Baseline, hidden: HiddenSet, first: FirstPurchases) -> tuple[Ranks, Ranks]:
+    """Ranks beside the visible products, and before the trip."""
+    if baseline.looks_at_basket:
+        return _rank(baseline, hidden.with_unseen(), first)[0].halves()
+    beside, ahead = _rank(baseline, hidden, first)
+    return beside, Ranks(beside.overall + ahead, np.full(len(ahead), np.nan))
+
+
+def _rank(baseline: Baseline, hidden: HiddenSet, first: FirstPurchases | None) -> tuple[Ranks, np.ndarray]:
+    """The ranks, and how many of its basket's visible products are scored higher than each hidden one, float64 [M]."""
     overall, novel = np.empty(len(hidden.target)), np.where(hidden.target < hidden.visible.shape[1], np.nan, np.inf)
+    ahead = np.empty(len(hidden.target))
     week, customer = hidden.week[hidden.basket], hidden.customer[hidden.basket]
     is_novel = first.is_novel(week, customer, hidden.target) if first else np.zeros(len(week), dtype=bool)
     for baskets, shown in hidden.blocks():
@@ -36,18 +51,20 @@ def rank_hidden(baseline: Baseline, hidden: HiddenSet, first: FirstPurchases | N
         places = np.arange(len(row)) + (hidden.starts[baskets] - begin)[row]
         scores, excluded = baseline.scores(shown), excluded_rows(shown.visible.toarray())
         overall[places] = ranks(scores[row], hidden.target[places], excluded[row])
+        ahead[places] = ahead_of(scores, hidden.target[places], shown.visible, row)
         new = is_novel[places]
         if first and new.any():
             row, places = row[new], places[new]
             bought = first.bought(week[places], customer[places])
             novel[places] = ranks(scores[row], hidden.target[places], excluded[row] | bought)
-    return Ranks(overall, novel)
+    return Ranks(overall, novel), ahead
 
 
 class Popularity:
     """The share of the chain's baskets with a product, over the fit period."""
 
     name = "popularity"
+    looks_at_basket = False
 
     def __init__(self, purchases: Purchases, size: int, fit_end: int) -> None:
         self._fit_end = fit_end
@@ -63,6 +80,7 @@ class RecentPopularity:
     """The share of the chain's baskets with a product, over the last few weeks before the basket's."""
 
     name = "recent popularity"
+    looks_at_basket = False
 
     def __init__(self, purchases: Purchases, size: int, settings: Settings = DEFAULTS) -> None:
         self._chain, self._weeks = ChainCounts(purchases, size), settings.recent_weeks
@@ -84,6 +102,7 @@ class StorePopularity:
     """
 
     name = "store popularity"
+    looks_at_basket = False
 
     def __init__(self, purchases: Purchases, size: int, group: np.ndarray, settings: Settings = DEFAULTS) -> None:
         self._group, self._n_groups = group, int(group.max()) + 1
@@ -115,6 +134,7 @@ class PersonalFrequency:
     """
 
     name = "personal frequency"
+    looks_at_basket = False
 
     def __init__(self, purchases: Purchases, size: int, settings: Settings = DEFAULTS) -> None:
         self._shrink, self._backoff = settings.customer_shrink, settings.customer_backoff
@@ -123,5 +143,7 @@ class PersonalFrequency:
 
     def scores(self, shown: Shown) -> np.ndarray:
         """Each customer's own."""
-        counts, trips = self._customers.before(shown.week, shown.customer)
-        return counts / (trips + self._shrink)[:, None] + self._backoff * self._recent.scores(shown)
+        scores, trips = self._customers.before(shown.week, shown.customer)
+        scores /= (trips + self._shrink)[:, None]
+        scores += self._backoff * self._recent.scores(shown)
+        return scores

@@ -24,6 +24,7 @@ class Blend:
     """Ranks candidates by the ranker; all other products stay behind them, in the order of EASE with histories."""
 
     FAMILY = "blend"
+    looks_at_basket = True
 
     def __init__(self, kitchen: Kitchen, ranker: Any, fit_end: int, is_trip_known: bool) -> None:
         self.name = f"{self.FAMILY}, trip {'known' if is_trip_known else 'unknown'}"

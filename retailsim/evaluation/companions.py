@@ -21,6 +21,7 @@ class ItemItem:
     """
 
     name = "item-item"
+    looks_at_basket = True
 
     def __init__(self, purchases: Purchases, size: int, fit_end: int, settings: Settings = DEFAULTS) -> None:
         self._fit_end = fit_end
@@ -47,6 +48,7 @@ class Ease:
     """
 
     name = "EASE"
+    looks_at_basket = True
 
     def __init__(self, purchases: Purchases, size: int, fit_end: int, settings: Settings = DEFAULTS) -> None:
         self._fit_end = fit_end

@@ -114,6 +114,7 @@ class EaseWithHistories:
     """
 
     name = "EASE with histories"
+    looks_at_basket = True
 
     def __init__(self, moments: Moments, settings: Settings = DEFAULTS) -> None:
         self._fit_end, self._histories = moments.fit_end, moments.histories

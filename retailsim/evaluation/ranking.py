@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
+from scipy.sparse import csr_array
 from torch import Tensor
 
 from retailsim.vocab import PAD, SPECIAL_TOKENS
@@ -59,6 +60,22 @@ def ranks(scores: np.ndarray, target: np.ndarray, excluded: np.ndarray) -> np.nd
     higher = ((scores > own) & ~excluded).sum(axis=1)
     same = ((scores == own) & ~excluded).sum(axis=1) - 1  # itself is no rival
     return np.where(is_known, 1 + higher + same / 2, np.inf)
+
+
+def ahead_of(scores: np.ndarray, target: np.ndarray, visible: csr_array, row: np.ndarray) -> np.ndarray:
+    """By how much a hidden product's rank would rise if its basket's visible products competed, float64 [M].
+
+    Args:
+        scores: [n, V], of n baskets.
+        target: int [M], row of the hidden product; one outside the vocabulary has an infinite rank anyway.
+        visible: [n, V], not 0 where a product is visible.
+        row: int [M], the basket of each hidden product.
+    """
+    rivals = visible[row]  # [M, V]
+    place = np.repeat(np.arange(len(row)), np.diff(rivals.indptr))
+    own = scores[row, np.minimum(target, scores.shape[1] - 1)][place]
+    theirs = scores[row[place], rivals.indices]
+    return np.bincount(place, (theirs > own) + (theirs == own) / 2, minlength=len(row))
 
 
 def excluded_rows(visible: np.ndarray) -> np.ndarray:

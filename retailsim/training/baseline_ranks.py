@@ -20,7 +20,7 @@ from retailsim.artifacts import (
     TRANSACTIONS,
     VOCABULARY,
 )
-from retailsim.evaluation.baselines import rank_hidden
+from retailsim.evaluation.baselines import rank_both, rank_hidden
 from retailsim.evaluation.line_up import BEFORE_TRIP, LINE_UP, SPEAKS_OF_BASKETS
 from retailsim.evaluation.ranking import Ranks
 from retailsim.evaluation.settings import DEFAULTS, Settings
@@ -94,8 +94,7 @@ def rank_line_up(
         if name in SPEAKS_OF_BASKETS:
             ranks[name] = rank_hidden(baseline, protocol.hidden, first)
         else:
-            both = rank_hidden(baseline, protocol.hidden.with_unseen(), first)
-            ranks[name], ranks[name + BEFORE_TRIP] = both.halves()
+            ranks[name], ranks[name + BEFORE_TRIP] = rank_both(baseline, protocol.hidden, first)
     return ranks
 
 

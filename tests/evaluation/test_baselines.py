@@ -8,6 +8,7 @@ from retailsim.evaluation.baselines import (
     Popularity,
     RecentPopularity,
     StorePopularity,
+    rank_both,
     rank_hidden,
 )
 from retailsim.evaluation.companions import Ease, ItemItem
@@ -143,3 +144,17 @@ def test_rank_hidden_is_the_rank_of_each_product_in_its_place(shops):
             assert both.novel[i] == np.inf if target[0] >= 30 else np.isnan(both.novel[i])
     assert seen > 10
     assert np.array_equal(np.isinf(found), hidden.target >= 30) and np.isinf(found).any()
+
+
+@pytest.mark.parametrize("name", LINE_UP)
+def test_before_the_trip_each_method_ranks_as_it_does_with_nothing_visible(shops, name):  # C32
+    purchases, trip = shops.drawn(2), np.zeros((400, 4), dtype=int)
+    market = Market(purchases, 30, np.zeros(5, dtype=int), np.zeros(30, dtype=int), trip)
+    hidden = shops.hidden_of(purchases, 3, size=30)
+    baseline, first = LINE_UP[name](market, 2, DEFAULTS), market.first_purchases
+    beside, before = rank_both(baseline, hidden, first)
+    assert np.array_equal(before.overall, rank_hidden(baseline, hidden.unseen()).overall)
+    expected = rank_hidden(baseline, hidden, first)
+    assert np.array_equal(beside.overall, expected.overall)
+    assert np.array_equal(beside.novel, expected.novel, equal_nan=True)
+    assert (before.overall > beside.overall).any()
