@@ -10,13 +10,16 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torch.nn import functional
 
 from retailsim import layout
 from retailsim.model.batch import Batch
+from retailsim.model.precision import without_autocast
 from retailsim.model.world_model import SixTensors
 from retailsim.vocab import EOS, MASK, PAD
 
 SHIFT_LIMIT = 3.0  # |log(price paid / last known)| beyond which a price says no more
+LEAST_TRUST = 1e-6  # of a group's products together; a group of special tokens alone has none
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,8 @@ class Lookup(nn.Module):
     day: Tensor
     hour: Tensor
     recency: Tensor
+    group: Tensor
+    members: Tensor
 
     def __init__(self, tables: Tables) -> None:
         super().__init__()
@@ -74,6 +79,9 @@ class Lookup(nn.Module):
             self.register_buffer(name, getattr(tables, name), persistent=False)
         for i, table in enumerate(tables.trip):
             self.register_buffer(f"trip_{i}", table, persistent=False)
+        self.register_buffer("group", tables.group, persistent=False)
+        members = functional.one_hot(tables.group).T.to(tables.product.dtype)  # [groups, V]
+        self.register_buffer("members", members, persistent=False)
         self.correction = nn.Embedding(tables.product.shape[0], layout.T2.width)
         nn.init.zeros_(self.correction.weight)
         self.mask_price = nn.Parameter(torch.zeros(layout.T4.width))
@@ -116,9 +124,17 @@ class Lookup(nn.Module):
         return rows * (ids != PAD)[..., None]
 
     def vocabulary(self, trust: Float[Tensor, " V"]) -> Float[Tensor, "V 256"]:
-        """T2 of the vocabulary, with `trust` (0–1) of each product's correction."""
-        size = len(trust)
-        return self.product[:size] + trust[:, None] * self.correction.weight[:size]
+        """T2 of the vocabulary: what is a product's own counts as far as `trust` (0–1) says, the rest is its group's mean.
+
+        Graph embeddings tell how much a product was bought in the training weeks: one that was new at their end looks like one
+        that nobody wants, where the weeks since then may say otherwise (docs/decisions/0009-purchase-history.md).
+        """
+        size, own = len(trust), trust[:, None]
+        graph = self.product[:size]
+        with without_autocast(graph):
+            means = self.members @ (own * graph) / (self.members @ own).clamp(min=LEAST_TRUST)  # [groups, 256]
+        typical = means[self.group]
+        return typical + own * (graph - typical + self.correction.weight[:size])
 
     def prices(self, batch: Batch, gathered: Gathered) -> Float[Tensor, "B S 64"]:
         """T4: each product's price history up to the week before, moved to the price paid where that is known."""

@@ -22,7 +22,7 @@ from retailsim.errors import UserError
 from retailsim.storage import atomic
 from retailsim.vocab import Vocabulary
 
-FORMAT = 13
+FORMAT = 14
 FIELDS = (
     "format", "config", "model", "optimizer", "vocabulary", "threads",
     "epoch", "step", "sums", "best_val_loss", "reports",

@@ -50,6 +50,21 @@ def basket(ids, paid, **changes):
     return Batch(**rows, **places, **pairs, **past, **basket)
 
 
+def test_a_product_that_was_seldom_bought_looks_like_its_group(tables):
+    other = next(p for p in range(TEA + 1, VOCAB_SIZE) if tables.group[p] == tables.group[TEA])
+    lookup, trust = Lookup(tables), torch.ones(VOCAB_SIZE)
+    with torch.no_grad():
+        lookup.correction.weight[TEA] = 2.0
+    assert torch.allclose(lookup.vocabulary(trust), lookup.products(torch.arange(VOCAB_SIZE)), atol=1e-5)
+    trust[tables.group == tables.group[TEA]] = 0.0
+    trust[TEA], trust[other] = 0.25, 0.75
+    mean = (tables.product[TEA] + 3 * tables.product[other]) / 4
+    rows = lookup.vocabulary(trust)
+    assert torch.allclose(rows[TEA], 0.75 * mean + 0.25 * (tables.product[TEA] + 2), atol=1e-5)
+    seldom = (tables.group == tables.group[TEA]) & (trust == 0)
+    assert seldom.any() and torch.allclose(rows[seldom], mean.expand(int(seldom.sum()), -1), atol=1e-5)
+
+
 def test_shapes_are_those_of_the_table(lookup):  # C12
     batch = make_batch(make_samples(np.array([3, 7, 5])), np.arange(3), Masking(VOCAB_SIZE))
     six = lookup(batch)
