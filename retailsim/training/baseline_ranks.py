@@ -11,6 +11,7 @@ import ibis
 import numpy as np
 import pyarrow as pa
 
+from retailsim import console
 from retailsim.artifacts import (
     BASELINE_RANKS,
     BASELINE_SETTINGS,
@@ -76,6 +77,17 @@ def kept_ranks(root: Path, split: str) -> dict[str, Ranks]:
     in_order = [*LINE_UP, *(name + BEFORE_TRIP for name in LINE_UP)]
     names = [*in_order, *sorted(found.keys() - set(in_order))]
     return {name: found[name] for name in names if name in found}
+
+
+def line_up_ranks(root: Path, split: str, protocol: Protocol) -> dict[str, Ranks]:
+    """Ranks of the whole line-up on `split`, and of the blend where it is kept; what is not kept is fitted under a bar, and kept."""
+    ranks = kept_ranks(root, split)
+    missing = [name for name in LINE_UP if name not in ranks]
+    if missing:
+        with console.stages(len(missing)) as advance:
+            ranks |= rank_line_up(root, split, protocol, missing, advance)
+        keep_ranks(root, split, ranks)
+    return ranks
 
 
 def rank_line_up(

@@ -10,13 +10,13 @@ from pathlib import Path
 
 from retailsim import console
 from retailsim.evaluation.blend import Blend, load_lightgbm
-from retailsim.evaluation.line_up import LINE_UP, by_question
+from retailsim.evaluation.line_up import by_question
 from retailsim.evaluation.metrics import Metrics
 from retailsim.evaluation.tuning import GRIDS, Trial
 from retailsim.reading import load_vocabulary
-from retailsim.training.baseline_ranks import keep_ranks, kept_ranks, rank_line_up, tune_settings, tuned_settings
+from retailsim.training.baseline_ranks import keep_ranks, kept_ranks, line_up_ranks, tune_settings, tuned_settings
 from retailsim.training.blend_ranks import STEPS, rank_blend
-from retailsim.training.protocol import load_protocols
+from retailsim.training.protocol import Protocol, load_protocols
 from retailsim.training.report_tables import metrics_table
 
 SPLITS = ("val", "test")
@@ -26,7 +26,8 @@ def baselines(blend: bool = False, data_dir: Path = Path("data")) -> None:
     """Tune the baselines on validation, rank the hidden products of validation and test, and keep both.
 
     Args:
-        blend: also fit the LightGBM blend of all others (extra `retailsim[blend]`), with the trip unknown and known.
+        blend: also fit the LightGBM blend of all others (extra `retailsim[blend]`), with the trip unknown and known
+            and before it; the test weeks first, and each split is kept when it is done.
         data_dir: root of what the earlier stages wrote.
     """
     if blend:
@@ -45,24 +46,29 @@ def baselines(blend: bool = False, data_dir: Path = Path("data")) -> None:
     assert settings is not None
     console.out.print("settings: " + ", ".join(f"{name} {value:g}" for name, value in settings.to_json().items()))
     for split, protocol in protocols.items():
-        ranks = kept_ranks(data_dir, split)
-        missing = [name for name in LINE_UP if name not in ranks]
-        if missing:
-            with console.stages(len(missing)) as advance:
-                ranks |= rank_line_up(data_dir, split, protocol, missing, advance)
-            keep_ranks(data_dir, split, ranks)
-        if blend and not any(name.startswith(Blend.FAMILY) for name in ranks):
-            with console.stages(STEPS) as advance:
-                ranks |= rank_blend(data_dir, split, protocol, advance)
-            keep_ranks(data_dir, split, ranks)
+        line_up_ranks(data_dir, split, protocol)
+    if blend:
+        for split in reversed(SPLITS):  # `evaluate` prints that of test, unless told otherwise
+            _rank_blend(data_dir, split, protocols[split])
+    for split, protocol in protocols.items():
         fresh = protocol.of_hidden(~protocol.samples.columns["is_replay"])
         titles = (
             "fresh baskets (no exact earlier copy by the same customer)",
             "the same before the trip, nothing visible",
         )
-        for title, of_question in zip(titles, by_question(ranks), strict=True):
+        for title, of_question in zip(titles, by_question(kept_ranks(data_dir, split)), strict=True):
             methods = {name: Metrics.from_ranks(of.overall[fresh]).to_json() for name, of in of_question.items()}
             console.out.print(metrics_table(f"{split}: {title}", methods))
+
+
+def _rank_blend(root: Path, split: str, protocol: Protocol) -> None:
+    """Add the blend to what is kept of `split`, unless it is there."""
+    ranks = kept_ranks(root, split)
+    if any(name.startswith(Blend.FAMILY) for name in ranks):
+        return
+    with console.stages(STEPS) as advance:
+        ranks |= rank_blend(root, split, protocol, advance)
+    keep_ranks(root, split, ranks)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -15,14 +15,13 @@ import tyro
 
 from retailsim import console, status
 from retailsim.config import Config
-from retailsim.evaluation.line_up import LINE_UP, by_question
-from retailsim.evaluation.ranking import Ranks
+from retailsim.evaluation.line_up import by_question
 from retailsim.model.basket_model import BasketModel
 from retailsim.reading import load_calendar, load_vocabulary
 from retailsim.storage import atomic
 from retailsim.training import checkpoint as checkpoints
 from retailsim.training.auxiliary import fit_rivals
-from retailsim.training.baseline_ranks import keep_ranks, kept_ranks, rank_line_up, tuned_settings
+from retailsim.training.baseline_ranks import line_up_ranks, tuned_settings
 from retailsim.training.device import choose_device
 from retailsim.training.masking import Question
 from retailsim.training.protocol import Protocol, load_protocol
@@ -72,7 +71,7 @@ def evaluate(
         checkpoint, model, load_samples(data_dir, "val"), vocabulary.size, batch_size, chosen
     )
     scored = score_questions(model, protocol, temperatures, batch_size, chosen)
-    baselines, before_trip = by_question(baseline_ranks(data_dir, split, protocol))
+    baselines, before_trip = by_question(line_up_ranks(data_dir, split, protocol))
     rivals = fit_rivals(load_samples(data_dir, "train"), protocol)
     findings = Findings(
         protocol, scored, temperatures, baselines, before_trip, rivals, load_calendar(data_dir).train_end
@@ -104,17 +103,6 @@ def score_questions(
                 fresh = protocol.select(is_fresh)
                 scored[question] = score(model, fresh, question, batch_size, device, temperatures[kind], show)
     return scored
-
-
-def baseline_ranks(root: Path, split: str, protocol: Protocol) -> dict[str, Ranks]:
-    """Ranks of every baseline of the line-up on `split`; fitted under a bar where they are not kept from before."""
-    ranks = kept_ranks(root, split)
-    missing = [name for name in LINE_UP if name not in ranks]
-    if missing:
-        with console.stages(len(missing)) as advance:
-            ranks |= rank_line_up(root, split, protocol, missing, advance)
-        keep_ranks(root, split, ranks)
-    return ranks
 
 
 def show_record(record: dict, epoch: int, baskets: int, detailed: bool) -> None:

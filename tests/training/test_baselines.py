@@ -1,16 +1,18 @@
 """`retailsim baselines` on the small shop: tuned on validation, kept, and stale when what they were made from changes."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
 
 from retailsim.artifacts import BASELINE_SETTINGS
+from retailsim.errors import UserError
 from retailsim.evaluation.line_up import LINE_UP, SPEAKS_OF_BASKETS, by_question
 from retailsim.evaluation.settings import DEFAULTS, Settings
 from retailsim.evaluation.tuning import GRIDS
 from retailsim.reading import load_vocabulary
-from retailsim.training import baseline_ranks, blend_ranks
+from retailsim.training import baseline_ranks, baselines, blend_ranks
 from retailsim.training.protocol import load_protocol
 from tests import recipe
 
@@ -75,6 +77,19 @@ def test_of_more_baskets_than_are_taught_evenly_spaced_ones_are_taken(shop, monk
     monkeypatch.setattr(blend_ranks, "BASKETS", len(everything.week) // 2)
     (some,) = blend_ranks.hidden_between(shop.data, ["val"], 20, 24)
     assert np.array_equal(some.week, everything.week[:: 2 + len(everything.week) % 2])
+
+
+def test_the_blend_of_the_test_weeks_is_kept_though_that_of_validation_is_given_up(tuned, shop, monkeypatch, tmp_path):
+    def rank_blend(root, split, protocol, on_step):
+        if split == "val":
+            raise UserError("given up")
+        return {"blend, trip known": baseline_ranks.kept_ranks(root, split)["EASE"]}
+
+    root = shutil.copytree(tuned, tmp_path / "data", symlinks=True)
+    monkeypatch.setattr(baselines, "rank_blend", rank_blend)
+    assert recipe.call("training.baselines", ["--blend", "--data-dir", root], shop) == 2
+    assert "blend, trip known" in baseline_ranks.kept_ranks(root, "test")
+    assert list(by_question(baseline_ranks.kept_ranks(root, "val"))[0]) == list(LINE_UP)
 
 
 @pytest.mark.slow
