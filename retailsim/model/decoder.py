@@ -57,10 +57,14 @@ class CrossAttention(nn.Module):
         is_padding: Bool[Tensor, "B L"],
         rows: Int[Tensor, " R"] | None = None,
     ) -> Float[Tensor, "B L D"] | Float[Tensor, "R D"]:
-        """What each place of x finds in `memory`; with `rows`, x holds these flat places only."""
+        """What each place of x finds in `memory`; with `rows`, x holds these flat places only, equal ones side by side."""
         keys, values = self.keys_values(memory).chunk(2, dim=-1)
         queries = self.queries(x)
         if rows is not None:  # projections cost, the attention itself is cheap: the other places ask with zeros
+            is_first = rows.diff(prepend=rows.new_tensor([-1])) != 0
+            queries = torch.where(
+                is_first[:, None], queries, queries.detach()
+            )  # each place's gradient goes one way back
             queries = torch.zeros_like(keys).flatten(0, 1).index_copy(0, rows, queries).view_as(keys)
         mixed = attend(queries, keys, values, ~is_padding[:, None, None, :], self.heads)
         return self.out_proj(mixed if rows is None else mixed.flatten(0, 1)[rows])
@@ -92,7 +96,7 @@ class DecoderLayer(nn.Module):
         rows: Int[Tensor, " R"] | None = None,
         draws: Int[Tensor, "B L"] | None = None,
     ) -> Float[Tensor, "B L D"] | Float[Tensor, "R D"]:
-        """The layer's result at all places, or at the flat places `rows` (b·L + l, each once) only, which costs less."""
+        """The layer's result at all places, or at the flat places `rows` (b·L + l, equal ones side by side) only, which costs less."""
         after_self, after_cross, after_feed_forward = self.dropouts
         found = self.self_attention(x, is_padding, rows)
         if rows is not None:

@@ -2,6 +2,7 @@
 
 import math
 
+import pytest
 import torch
 
 from retailsim.config import PRESETS
@@ -71,12 +72,13 @@ def test_a_basket_of_padding_gives_numbers():
     assert DecoderLayer(CONFIG)(states(0), states(1), is_padding).isfinite().all()
 
 
-def test_chosen_rows_are_those_of_the_whole():
+@pytest.mark.parametrize("rows", [[7, 0, 4], [7, 7, 7, 0, 4, 4]])  # hidden products of an open basket share a place
+def test_chosen_rows_are_those_of_the_whole(rows):
     """In values and in every gradient: what is left out was never needed."""
     layer = DecoderLayer(CONFIG).eval().double()
     x, memory = (torch.cat([states(s), states(s + 1)]).double().requires_grad_() for s in (0, 2))
     is_padding = torch.tensor([[False] * 6, [False] * 4 + [True] * 2])
-    rows = torch.tensor([7, 0, 4])
+    rows = torch.tensor(rows)
     whole, chosen = layer(x, memory, is_padding).flatten(0, 1)[rows], layer(x, memory, is_padding, rows)
     torch.testing.assert_close(chosen, whole, atol=1e-10, rtol=1e-10)
     inputs = (x, memory, *layer.parameters())
