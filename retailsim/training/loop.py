@@ -146,7 +146,8 @@ def train_epoch(
             step = make_step(train, rows[first + bad], masking, run.share)
             raise explain(training, step, phase, f"epoch {epoch}, step {first + bad + 1}")
         if is_due or is_last or signal_number:
-            progress.sums = dict(zip(names, fabric.all_reduce(sums, reduce_op="sum").tolist(), strict=True))
+            of_all = fabric.all_reduce(sums.clone(), reduce_op="sum")  # in place: this process's own sums go on
+            progress.sums = dict(zip(names, of_all.tolist(), strict=True))
         if signal_number:
             raise Stopped(signal_number)
         if is_due:

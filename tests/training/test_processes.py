@@ -29,7 +29,12 @@ def lines(folder):
 
 @pytest.mark.slow
 def test_two_and_four_processes_give_the_losses_of_one(shop, tmp_path):  # C31
-    for name, processes, more in (("1", 1, ()), ("pieces", 1, ("--accumulate", "2")), ("2", 2, ()), ("4", 4, ())):
+    for name, processes, more in (
+        ("1", 1, ()),
+        ("pieces", 1, ("--accumulate", "2")),
+        ("2", 2, ("--checkpoint-every", "2")),
+        ("4", 4, ()),
+    ):
         process = train(shop, tmp_path / name, *more, processes=processes)
         out, err = process.communicate(timeout=600)
         assert process.returncode == 0, err
