@@ -1,5 +1,6 @@
 """Models trained without some of the tensors, each run kept when it is done (SPEC C34)."""
 
+import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -11,9 +12,11 @@ from retailsim.config import Config
 from retailsim.evaluation.metrics import Metrics
 from retailsim.manifest import fingerprint
 from retailsim.model.basket_model import BasketModel
+from retailsim.model.lookup import Tables
 from retailsim.storage import atomic
 from retailsim.training import checkpoint as checkpoints
 from retailsim.training.ablation import TENSORS, ranks_with, without_config, without_samples, without_tables
+from retailsim.training.device import choose_device
 from retailsim.training.fabric import make_fabric
 from retailsim.training.loop import fit
 from retailsim.training.protocol import Protocol
@@ -52,6 +55,8 @@ class Trainer:
     ) -> None:
         self._root, self._folder, self._vocabulary, self._protocol = root, folder, vocabulary, protocol
         self._config, self._device = config, device
+        ids = "\n".join(protocol.samples.columns["basket_id"])
+        self._baskets = hashlib.blake2b(ids.encode(), digest_size=16).hexdigest()  # on which is measured
         self._data = {file.path: fingerprint(file.at(root)) for file in (*SAMPLE_TABLES.values(), *FILES)}
 
     def results(self, seeds: int, with_synergy: bool, say: Say, on_step: OnStep) -> dict[str, list[dict[str, Any]]]:
@@ -71,51 +76,58 @@ class Trainer:
             "config": config.to_json(),
             "without": list(missing),
             "data": self._data,
-            "n": len(self._protocol.samples),
         }
         key = json.loads(json.dumps(key))
         path = folder / "result.json"
         kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
         title = f"{name}, seed {seed}"
-        if kept.get("key") == key and kept["metrics"]:
+        measured = kept.get("metrics", {}) if kept.get("key") == key else {}
+        if self._baskets in measured:
             say(f"{title}: kept")
-            return kept["metrics"]
+            return measured[self._baskets]
         if kept.get("key") != key:
             folder.mkdir(parents=True, exist_ok=True)
             for checkpoint in folder.glob("*.pt"):  # of other data, or another model
                 checkpoint.unlink()
-            _keep(path, key, None)
-        begun, _, _ = checkpoints.find(folder, self._vocabulary)
-        say(f"{title}: {'going on' if begun else 'training'}")
-        metrics = self._train(
-            config, missing, folder, begun,
-            lambda epoch, done, total: on_step(f"{title}, epoch {epoch}/{config.train.epochs}", done, total),
-        )  # fmt: skip
-        _keep(path, key, metrics)
-        return metrics
+            _keep(path, key, {})
+        tables = without_tables(load_tables(self._root), missing)
+        if measured:
+            say(f"{title}: measured on other baskets")
+        else:
+            begun, _, _ = checkpoints.find(folder, self._vocabulary)
+            say(f"{title}: {'going on' if begun else 'training'}")
+            self._train(
+                config, missing, tables, folder, begun,
+                lambda epoch, done, total: on_step(f"{title}, epoch {epoch}/{config.train.epochs}", done, total),
+            )  # fmt: skip
+        measured[self._baskets] = self._measure(config, missing, tables, folder)
+        _keep(path, key, measured)
+        return measured[self._baskets]
 
     def _train(
         self,
         config: Config,
         missing: Sequence[str],
+        tables: Tables,
         folder: Path,
         begun: dict[str, Any] | None,
         on_batch: Callable[[int, int, int], None],
-    ) -> dict[str, Any]:
-        tables = without_tables(load_tables(self._root), missing)
+    ) -> None:
         train, val = (without_samples(load_samples(self._root, split), missing) for split in ("train", "val"))
-        fabric = make_fabric(self._device)
-        run = Run(folder, fabric)
+        run = Run(folder, make_fabric(self._device))
         fit(config, tables, self._vocabulary, train, val, run, begun, on_batch, lambda report: None)
+
+    def _measure(self, config: Config, missing: Sequence[str], tables: Tables, folder: Path) -> dict[str, Any]:
+        device = choose_device(self._device)
         state = checkpoints.load(folder / "best_model.pt", self._vocabulary)
         model = BasketModel(config.model, tables, self._vocabulary.size)
         model.load_state_dict(state["model"])
-        model.to(fabric.device)
+        model.to(device)
         asked = replace(self._protocol, samples=without_samples(self._protocol.samples, missing))
-        ranks = ranks_with(model, asked, config.train.batch_size, fabric.device, is_trip_known="T6" not in missing)
+        ranks = ranks_with(model, asked, config.train.batch_size, device, is_trip_known="T6" not in missing)
         return Metrics.from_ranks(ranks).to_json()
 
 
-def _keep(path: Path, key: dict[str, Any], metrics: dict[str, Any] | None) -> None:
+def _keep(path: Path, key: dict[str, Any], metrics: dict[str, dict[str, Any]]) -> None:
     with atomic(path) as temporary:
         temporary.write_text(json.dumps({"key": key, "metrics": metrics}, indent=1) + "\n", encoding="utf-8")
