@@ -16,7 +16,7 @@ from retailsim.errors import UserError
 from retailsim.sources.mapping import Mapping, load_mapping, parse_mapping, shipped
 from retailsim.sources.mapping_guess import NEEDED, Guess, as_yaml, guess_roles, joins_of
 from retailsim.sources.profile import Profile, profile_file
-from retailsim.sources.read import SUFFIXES, open_file, read_transactions
+from retailsim.sources.read import SUFFIXES, open_file, read_transactions, refuse_empty
 from retailsim.sources.schema import LINE, ROW, SPELLINGS
 from retailsim.storage import atomic, connect
 
@@ -73,6 +73,7 @@ def files_by_columns(source: Path) -> dict[str, list[Path]]:
     engine = connect()
     found: dict[tuple[str, ...], list[Path]] = {}
     for file in files:
+        refuse_empty(file)
         found.setdefault(tuple(open_file(file, engine).columns), []).append(file)
     return {alike[0].name: alike for alike in found.values()}
 

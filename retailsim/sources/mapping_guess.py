@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from retailsim.sources.profile import Profile
+from retailsim.sources.profile import HOURS, Profile
 
 NUMBERS = ("whole number", "number")
 IDS = ("whole number", "text", "time")  # eight digits may look like a day
@@ -78,7 +78,7 @@ def _can_be(role: str, column: Profile) -> bool:
     if role == "hour":
         return column.largest is not None and column.largest < 24
     if role == "date":
-        return column.formats[0] != "%H:%M"
+        return column.formats[0] not in HOURS
     if role in HAVE_FEW:
         return column.distinct <= HAVE_FEW[role]
     return True
@@ -119,7 +119,7 @@ def _entry(role: str, guess: Guess) -> str:
     if role != "date":
         return f"{role}: {name}" + ("" if guess.sure == "sure" else f" # {guess.sure}")
     best = column.formats[0]
-    role = "timestamp" if "%H" in best else "date"
+    role = "timestamp" if "%M" in best else "date"
     others = [form for form in column.formats[1:] if len(form) == len(best)]
     doubt = f" # {' or '.join(others)} fits as well" if others else ""
     return f'{role}: {{column: {name}, format: "{best}"}}{doubt}'

@@ -11,25 +11,28 @@ from datetime import datetime
 
 import ibis.expr.types as ir
 
+from retailsim.sources.raw_values import HALF_OF_DAY
 from retailsim.sources.schema import NUMBER, WHOLE_NUMBER
 
 LOOKED_AT = 1_000
 ALMOST_ALL = 0.98  # share of a column's values that must be of a kind
 EXAMPLES = 3
-TIMES = {  # formats that are tried, timestamps first → what a text of it looks like
-    "%Y-%m-%d %H:%M": r"\d{4}-\d{1,2}-\d{1,2} \d{1,2}:\d{2}",
-    "%Y-%m-%dT%H:%M": r"\d{4}-\d{1,2}-\d{1,2}T\d{1,2}:\d{2}",
-    "%m/%d/%Y %H:%M": r"\d{1,2}/\d{1,2}/\d{4} \d{1,2}:\d{2}",
-    "%d/%m/%Y %H:%M": r"\d{1,2}/\d{1,2}/\d{4} \d{1,2}:\d{2}",
-    "%d.%m.%Y %H:%M": r"\d{1,2}\.\d{1,2}\.\d{4} \d{1,2}:\d{2}",
+DAYS = {  # formats of days → what a text of it looks like
     "%Y-%m-%d": r"\d{4}-\d{1,2}-\d{1,2}",
     "%m/%d/%Y": r"\d{1,2}/\d{1,2}/\d{4}",
     "%d/%m/%Y": r"\d{1,2}/\d{1,2}/\d{4}",
     "%d.%m.%Y": r"\d{1,2}\.\d{1,2}\.\d{4}",
     "%d-%b-%Y": r"\d{1,2}-[A-Za-z]{3}-\d{4}",
-    "%Y%m%d": r"(19|20)\d{6}",
+}
+HOURS = {
+    "%I:%M %p": r"\d{1,2}:\d{2} [AaPp][Mm]",
+    "%I:%M%p": r"\d{1,2}:\d{2}[AaPp][Mm]",
+    "%I:%M:%S %p": r"\d{1,2}:\d{2}:\d{2} [AaPp][Mm]",
     "%H:%M": r"\d{1,2}:\d{2}",
 }
+STAMPS = {f"{day} {hour}": f"{of_day} {of_hour}" for day, of_day in DAYS.items() for hour, of_hour in HOURS.items()}
+ISO_STAMP = {"%Y-%m-%dT%H:%M": r"\d{4}-\d{1,2}-\d{1,2}T\d{1,2}:\d{2}"}
+TIMES = STAMPS | ISO_STAMP | DAYS | {"%Y%m%d": r"(19|20)\d{6}"} | HOURS  # in the order in which they are tried
 
 
 @dataclass(frozen=True)
@@ -95,8 +98,10 @@ def _is_number(value: str) -> bool:
 
 
 def _reads(value: str, form: str, look: str) -> bool:
-    """Whether `value` begins with a time of this format, as `raw_values.day_text` reads it."""
+    """Whether `value` begins with a time of this format, as `raw_values` reads it."""
     found = re.match(look + r"(?=$|[ T.:])", value)
+    if "%H" in form and re.search(HALF_OF_DAY, value):
+        return False
     try:
         return found is not None and datetime.strptime(found.group(), form) is not None
     except ValueError:

@@ -27,6 +27,7 @@ WIDTHS = {"Y": 4, "y": 2, "b": 3, "p": 2}  # the others: 2
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 PIVOT = 69  # two-digit years before it belong to this century, as in POSIX
 ISO_TIMES = ("%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M")
+HALF_OF_DAY = r"(?i)(^|[^a-z])[ap]\.?m\.?$"  # AM, p.m.: such an hour is none of 0–23
 DAYS_APART = 100_000  # a day number beyond it is no day number
 
 
@@ -96,7 +97,7 @@ def _parts(text: ir.StringValue, form: str) -> tuple[ir.BooleanValue, dict[str, 
     """Whether `text` begins with what `form` says, and the text of each directive.
 
     A format without separators, such as %H%M, may lack zeros in front: 930 is 0930. What follows a space, a T or a
-    point behind the format is left alone.
+    point behind the format is left alone, but for AM or PM behind an hour that would be read as one of 0–23.
     """
     found = directives_of(form)
     if "".join(f"%{directive}" for directive in found) == form:
@@ -107,7 +108,10 @@ def _parts(text: ir.StringValue, form: str) -> tuple[ir.BooleanValue, dict[str, 
         pieces = re.split(r"%(.)", form)
         pattern = "".join(f"({DIRECTIVES[p]})" if i % 2 else re.escape(p) for i, p in enumerate(pieces))
     pattern = f"^{pattern}" + r"(?:[ T.:].*)?$"
-    return text.re_search(pattern), {d: text.re_extract(pattern, i) for i, d in enumerate(found, 1)}
+    fits = text.re_search(pattern)
+    if "H" in found:
+        fits &= ~text.re_search(HALF_OF_DAY)
+    return fits, {d: text.re_extract(pattern, i) for i, d in enumerate(found, 1)}
 
 
 def _full_year(two: ir.StringValue) -> ir.StringValue:

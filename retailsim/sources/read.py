@@ -8,7 +8,7 @@ import ibis.expr.types as ir
 from retailsim.errors import UserError
 from retailsim.sources.mapping import Mapping
 from retailsim.sources.mapping_rows import mapped_rows, matching_files, side_file
-from retailsim.sources.schema import LINE, ROW, SPELLINGS
+from retailsim.sources.schema import LINE, OPTIONAL_VALUES, ROW, SPELLINGS
 from retailsim.sources.stored import csv_header, refuse_twins, stored_rows
 from retailsim.storage import engine_errors
 
@@ -58,13 +58,18 @@ def source_files(source: Path, mapping: Mapping | None = None) -> list[Path]:
             )
         if not file.name.endswith(SUFFIXES):
             raise UserError(f"{file} is none of {', '.join(SUFFIXES)}: convert it, or name another with --input")
-        if file.stat().st_size == 0:
-            raise UserError(f"{file} is empty: fetch it again, or take it out of {file.parent}")
+        refuse_empty(file)
         suffix = next(suffix for suffix in SUFFIXES if file.name.endswith(suffix))
         twin = stems.setdefault(file.name.removesuffix(suffix), file)
         if twin != file:
             raise UserError(f"{file} and {twin.name} would count the same rows twice: take one out of {file.parent}")
     return files
+
+
+def refuse_empty(file: Path) -> None:
+    """A UserError where `file` has no byte."""
+    if file.stat().st_size == 0:
+        raise UserError(f"{file} is empty: fetch it again, or take it out of {file.parent}")
 
 
 def side_files(source: Path, mapping: Mapping) -> list[Path]:
@@ -112,8 +117,7 @@ def open_file(file: Path, engine: ibis.BaseBackend) -> ir.Table:
 
 def _side_rows(file: Path, engine: ibis.BaseBackend) -> ir.Table:
     """The rows of a file beside the receipts. Nobody accounts for them, so a UserError where one of them is unsound."""
-    if file.stat().st_size == 0:
-        raise UserError(f"{file} is empty: fetch it again")
+    refuse_empty(file)
     stored = stored_rows([file])[file.name]
     raw = open_file(file, engine)
     odd = raw[LINE].notnull().ifelse(raw[ROW], ibis.null("int64")).min()
@@ -141,9 +145,11 @@ def _read_file(file: Path, engine: ibis.BaseBackend) -> ir.Table:
     for name, spellings in SPELLINGS.items():
         found = [named[s.casefold()] for s in spellings if s.casefold() in named]
         if not found:
+            is_optional = name in OPTIONAL_VALUES
             raise UserError(
-                f"{file} has no column {' or '.join(spellings)}: add it (an empty column is enough where it is unknown) "
-                f"or name another source with --input"
+                f"{file} has no column {' or '.join(spellings)}: add it{' (it may be empty)' * is_optional}, name another source "
+                f'with --input, or, where columns are called otherwise, let "retailsim inspect {file} --output mapping.yaml" '
+                f"propose a --mapping"
             )
         columns[name] = raw[found[0]].cast("string")
     return raw.select(file=ibis.literal(file.name), row=raw[ROW], line=raw[LINE], **columns)

@@ -63,6 +63,10 @@ def test_what_could_not_be_found_is_left_open_in_the_yaml():
         (["20061231", "99999999"], ("whole number", ())),
         (["1/2/2000", "3/4/2000"], ("time", ("%m/%d/%Y", "%d/%m/%Y"))),
         (["1/2/2000 00:00", "1/13/2000 00:00"], ("time", ("%m/%d/%Y %H:%M", "%m/%d/%Y"))),
+        (["1/13/2000 08:15 PM", "1/14/2000 9:15 am"], ("time", ("%m/%d/%Y %I:%M %p", "%m/%d/%Y"))),
+        (["2000-01-13 8:15:30 PM"], ("time", ("%Y-%m-%d %I:%M:%S %p", "%Y-%m-%d"))),
+        (["08:15PM", "9:15am"], ("time", ("%I:%M%p",))),
+        (["08:15 p.m."], ("text", ())),
         (["1/2/2000", "x"], ("text", ())),
         ([], ("empty", ())),
     ],
@@ -112,3 +116,16 @@ def test_published_columns_need_no_mapping(shop, capsys):
     assert main([str(shop.raw)]) == 0
     said = capsys.readouterr().out
     assert "29 files more of these columns" in said and "published columns, which need no mapping" in said
+
+
+def test_a_file_without_a_byte_is_refused(tmp_path, capsys):
+    (tmp_path / "e.csv").touch()
+    assert main([str(tmp_path / "e.csv")]) == 2
+    assert "e.csv is empty" in capsys.readouterr().err
+
+
+def test_times_of_twelve_hours_are_proposed_as_such(tmp_path, capsys):
+    rows = [f"{i},A,2024-01-{10 + i} 0{i}:15 PM,1" for i in range(1, 9)]
+    (tmp_path / "till.csv").write_text("\n".join(["basket,product,sold_at,quantity", *rows]) + "\n")
+    assert main([str(tmp_path / "till.csv"), "--output", str(tmp_path / "m.yaml")]) == 0
+    assert 'timestamp: {column: sold_at, format: "%Y-%m-%d %I:%M %p"}' in (tmp_path / "m.yaml").read_text()
