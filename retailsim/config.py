@@ -1,5 +1,6 @@
 """Every number that shapes model and training, as frozen dataclasses; presets tiny, small, best, full (SPEC C18, C26)."""
 
+import math
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
@@ -67,6 +68,10 @@ class TrainConfig:
         for name in ("mask_prob", "finetune_mask_prob", "open_share", "hide_trip_prob"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} {getattr(self, name)} is no share from 0 to 1")
+        if not 0 < self.learning_rate < math.inf:
+            raise ValueError(f"learning_rate {self.learning_rate} is no number above 0")
+        if not self.max_grad_norm > 0:  # NaN, too
+            raise ValueError(f"max_grad_norm {self.max_grad_norm} is no number above 0")
         if self.contrastive_share + self.auxiliary_share + self.evidence_share > 1:
             raise ValueError(
                 f"contrastive_share {self.contrastive_share}, auxiliary_share {self.auxiliary_share} and "

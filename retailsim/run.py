@@ -12,7 +12,7 @@ from typing import Literal
 
 from retailsim import artifacts, console
 from retailsim.config import PRESETS
-from retailsim.errors import UserError
+from retailsim.errors import UserError, refuse_below
 from retailsim.manifest import Manifest, manifest_path
 from retailsim.reading import load_calendar
 from retailsim.storage import Artifact, atomic
@@ -54,6 +54,8 @@ def run(
         data_dir: root of what the stages write.
         checkpoint_dir: where the model and its evaluation go.
     """
+    refuse_below(0, seed=seed)
+    refuse_below(1, epochs=epochs, batch_size=batch_size)  # not after five stages
     rows = [] if nrows is None else ["--nrows", nrows]
     data = ["--data-dir", data_dir]
     receipts = ["--input", input, *rows]

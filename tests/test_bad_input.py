@@ -373,6 +373,35 @@ def test_a_resumed_run_refuses_other_numbers(capsys, shop, trained, tmp_path):
     assert "--batch-size 32 contradicts" in refused(capsys, shop, "training.train", *flags)
 
 
+def test_a_resumed_run_keeps_its_preset(capsys, shop, trained, tmp_path):
+    flags = ["--resume", trained / "epoch_2.pt", "--preset", "small", "--data-dir", shop.data]
+    said = refused(capsys, shop, "training.train", *flags, "--checkpoint-dir", tmp_path)
+    assert "--preset small contradicts the checkpoint's tiny" in said
+
+
+@pytest.mark.parametrize(
+    "module, flag, value",
+    [
+        ("training.train", "--epochs", "0"),
+        ("training.train", "--batch-size", "0"),
+        ("training.train", "--accumulate", "-1"),
+        ("training.train", "--threads", "0"),
+        ("training.train", "--num-workers", "-1"),
+        ("training.train", "--warmup-epochs", "-1"),
+        ("training.train", "--seed", "-1"),
+        ("training.train", "--learning-rate", "nan"),
+        ("training.evaluate", "--batch-size", "0"),
+        ("training.ablate", "--batch-size", "-4"),
+        ("run", "--epochs", "0"),
+    ],
+)
+def test_numbers_that_make_no_sense(capsys, shop, trained, tmp_path, module, flag, value):
+    checkpoint = [trained / "best_model.pt"] if module.endswith(("evaluate", "ablate")) else []
+    folder = [] if module.endswith("evaluate") else ["--checkpoint-dir", tmp_path]
+    said = refused(capsys, shop, module, *checkpoint, flag, value, "--data-dir", shop.data, *folder)
+    assert flag in said and value in said and files(tmp_path) == set()
+
+
 def test_phases_that_do_not_fit(capsys, shop):
     said = refused(capsys, shop, "training.train", "--epochs", "2", "--data-dir", shop.data)
     assert "--epochs" in said

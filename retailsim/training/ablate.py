@@ -16,7 +16,7 @@ import tyro
 
 from retailsim import console
 from retailsim.config import PRESETS, Config
-from retailsim.errors import UserError
+from retailsim.errors import UserError, refuse_below
 from retailsim.evaluation.intervals import units_of
 from retailsim.model.basket_model import BasketModel
 from retailsim.reading import load_vocabulary
@@ -65,9 +65,8 @@ def ablate(
         data_dir: root of what the earlier stages wrote.
         checkpoint_dir: where retrained models and their results go.
     """
-    for flag, count in (("seeds", seeds), ("epochs", epochs)):
-        if count is not None and count < 1:
-            raise UserError(f"--{flag} {count}: at least 1 is trained")
+    refuse_below(0, seed=seed)
+    refuse_below(1, max_baskets=max_baskets, seeds=seeds, epochs=epochs, batch_size=batch_size)
     vocabulary = load_vocabulary(data_dir)
     state = checkpoints.load(checkpoint, vocabulary)
     config, chosen = Config.from_json(state["config"]), choose_device(device)

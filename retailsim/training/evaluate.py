@@ -15,6 +15,7 @@ import tyro
 
 from retailsim import console, status
 from retailsim.config import Config
+from retailsim.errors import refuse_below
 from retailsim.evaluation.line_up import by_question
 from retailsim.model.basket_model import BasketModel
 from retailsim.reading import load_calendar, load_vocabulary
@@ -60,6 +61,7 @@ def evaluate(
         device: auto takes CUDA, then MPS, then the CPU.
         data_dir: root of what the earlier stages wrote.
     """
+    refuse_below(1, batch_size=batch_size)
     vocabulary = load_vocabulary(data_dir)
     state = checkpoints.load(checkpoint, vocabulary)
     chosen = choose_device(device)

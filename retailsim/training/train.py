@@ -10,7 +10,7 @@ from typing import Literal
 
 from retailsim import console, status
 from retailsim.config import PRESETS, Config
-from retailsim.errors import UserError
+from retailsim.errors import UserError, refuse_below
 from retailsim.model.world_model import parameter_count
 from retailsim.reading import load_vocabulary
 from retailsim.training import checkpoint
@@ -39,7 +39,7 @@ def train(
     open_share: float | None = None,
     max_grad_norm: float | None = None,
     seed: int | None = None,
-    preset: Literal["tiny", "small", "best", "full"] = "full",
+    preset: Literal["tiny", "small", "best", "full"] | None = None,
     resume: Path | None = None,
     gradient_checkpointing: bool = False,
     checkpoint_every: int = 0,
@@ -63,7 +63,7 @@ def train(
         open_share: share 0–1 of baskets that go on: half of them are shown empty, of the others a part; predict asks so (0.2).
         max_grad_norm: largest norm of the gradient; longer ones are shortened (full: 1.0, else 100).
         seed: seed of weights, masks, order and dropout (0).
-        preset: size of the model: tiny (seconds), small (laptop), best (wider; a GPU helps), full (the document's).
+        preset: size of the model: tiny (seconds), small (laptop), best (wider; a GPU helps), full (the document's); left out: full, or the resumed checkpoint's.
         resume: go on from this checkpoint, or from the newest whole one of a folder, with its configuration; auto: the newest of --checkpoint-dir, and anew where it holds none.
         gradient_checkpointing: recompute activations in the backward pass: less memory, more time.
         checkpoint_every: steps between checkpoints inside an epoch; 0 saves at its end only.
@@ -75,6 +75,21 @@ def train(
         data_dir: root of what the earlier stages wrote.
         checkpoint_dir: where checkpoints, metrics and TensorBoard files go.
     """
+    refuse_below(
+        1,
+        epochs=epochs,
+        batch_size=None if batch_size == "auto" else batch_size,
+        accumulate=accumulate,
+        threads=threads,
+    )
+    refuse_below(
+        0,
+        warmup_epochs=warmup_epochs,
+        finetune_epochs=finetune_epochs,
+        checkpoint_every=checkpoint_every,
+        num_workers=num_workers,
+        seed=seed,
+    )
     vocabulary = load_vocabulary(data_dir)
     resumed = go_on_from(resume, checkpoint_dir, vocabulary) if resume else None
     given = {
@@ -137,14 +152,14 @@ def where(run: Run) -> str:
     return f"{processes}{fabric.device} ({PRECISIONS[fabric._precision.precision]}{threads})"
 
 
-def configure(preset: str, resumed: dict | None, given: dict) -> Config:
+def configure(preset: str | None, resumed: dict | None, given: dict) -> Config:
     """The preset, or the resumed checkpoint's configuration, with the flags that were given."""
     try:
         if resumed is None:
-            return PRESETS[preset].with_train(**given)
+            return PRESETS[preset or "full"].with_train(**given)
         config = Config.from_json(resumed["config"])
-        for name, value in given.items():
-            kept = getattr(config.train, name)
+        for name, value in {"preset": preset, **given}.items():
+            kept = config.preset if name == "preset" else getattr(config.train, name)
             if value is not None and value != kept and name != "epochs":
                 raise UserError(
                     f"--{name.replace('_', '-')} {value} contradicts the checkpoint's {kept}: leave the flag out, or train anew without --resume"
@@ -157,7 +172,7 @@ def configure(preset: str, resumed: dict | None, given: dict) -> Config:
         return config
     except ValueError as error:
         raise UserError(
-            f"{error}: give other --epochs, --warmup-epochs, --finetune-epochs, --mask-prob or --open-share"
+            f"{error}: give other --epochs, --warmup-epochs, --finetune-epochs, --learning-rate, --max-grad-norm, --mask-prob or --open-share"
         ) from error
 
 
