@@ -27,7 +27,7 @@ class Vocabulary:
     def __init__(self, products: Sequence[str], late: Sequence[str] = ()) -> None:
         self.ids: list[str] = [*SPECIAL_TOKENS, *sorted(products), *sorted(late)]
         self.size = len(SPECIAL_TOKENS) + len(products)
-        self._index = pa.array(self.ids)
+        self._index = pa.array(self.ids[len(SPECIAL_TOKENS) :])
 
     def __len__(self) -> int:
         """Rows of the product table: vocabulary and late products."""
@@ -41,4 +41,4 @@ class Vocabulary:
             raise UserError(
                 f"unknown product {missing!r}: it is not among the {len(self) - len(SPECIAL_TOKENS)} products of the data"
             )
-        return found.to_numpy().astype(np.int64)
+        return found.to_numpy().astype(np.int64) + len(SPECIAL_TOKENS)

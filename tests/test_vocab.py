@@ -34,3 +34,9 @@ def test_rows_do_not_depend_on_the_order_of_the_ids():  # C40
 def test_an_unknown_id_is_an_error_that_names_it():  # C39
     with pytest.raises(UserError, match="unknown product 'PRD99'.* 5 products"):
         VOCABULARY.rows(["PRD01", "PRD99", "PRD98"])
+
+
+@pytest.mark.parametrize("token", SPECIAL_TOKENS)
+def test_special_tokens_are_no_products(token):
+    with pytest.raises(UserError, match="unknown product"):
+        VOCABULARY.rows(["PRD01", token])

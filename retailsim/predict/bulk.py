@@ -129,6 +129,8 @@ def _answers(
 
 
 def _rows(number: int, own_id: str | None, answer: Prediction) -> Iterator[dict[str, Any]]:
+    if not answer.suggestions:
+        yield {"request": number, "id": own_id, "error": "no product is left that could be suggested"}
     shared = {"request": number, "id": own_id, "measure": answer.measure, "notes": "; ".join(answer.notes)}
     for rank, found in enumerate(answer.suggestions, start=1):
         yield {

@@ -29,6 +29,9 @@ class Found:
     notes: tuple[str, ...] = ()
     weeks_since_last: int = NEVER  # customers only
     trips: int = NEVER  # customers only: baskets that the row knows of
+    bought_row: int = (
+        UNKNOWN_ROW  # customers only: the row before which all lies that was bought before the week asked for
+    )
 
 
 class People:
@@ -64,7 +67,9 @@ class People:
             )
         last = self.histories.last_event(name, week)
         notes = tuple(_age("customer", name, known.week, week))
-        return Found(known.row, notes, NEVER if last is None else week - last, self.histories.events[known.row - 1])
+        since, trips = NEVER if last is None else week - last, self.histories.events[known.row - 1]
+        bought_row = known.row + (known.week < week)  # a customer's last row is that of the week after the data
+        return Found(known.row, notes, since, trips, bought_row)
 
     def _newcomer(self, segments: Mapping[str, str | None], week: int) -> Found:
         """A customer of whom only the segments are known."""

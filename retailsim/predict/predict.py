@@ -88,6 +88,7 @@ def predict(
             "checkpoint": fingerprint(checkpoint),
             "data": fingerprint(manifest_path(CUSTOMER_CACHE, CACHE, data_dir)),
             "catalogue": fingerprint(catalogue) if catalogue else None,
+            "temperatures": predictor.temperatures,
         }
         return answer_all(predictor, requests, output, made_from, top, allow_unknown)
     assert request

@@ -211,7 +211,7 @@ class Predictor:
     def _left_out(self, seats: Sequence[Seat]) -> Tensor:
         """What the customers of requests for novel products bought before, bool [R, V]."""
         numbers = np.array([i for i, seat in enumerate(seats) if seat.request.novel], dtype=np.int64)
-        rows = np.array([seats[i].person.row for i in numbers], dtype=np.int64)
+        rows = np.array([seats[i].person.bought_row for i in numbers], dtype=np.int64)
         owner, _, product, *_ = self._histories.customers.before(rows)
         bought = torch.zeros(len(seats), self.vocabulary.size, dtype=torch.bool)
         bought[numbers[owner], product] = True

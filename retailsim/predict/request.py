@@ -15,6 +15,7 @@ TRIP_FIELDS = dict(zip(("trip", "focus", "sensitivity", "size"), TRIP_LABELS, st
 FIELDS = (
     "customer", "store", "when", *TRIP_FIELDS, "basket", "price", "segment", "store_format", "store_region", "novel",
 )  # fmt: skip
+MOST_PAID = 1e9  # £ per item: more is no price, and would be infinite to the model
 TRUTHS = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False, "": False}
 
 
@@ -36,7 +37,7 @@ class Request:
         novel: leave out of the answer what the customer bought before.
 
     Raises:
-        UserError: the time has a zone, a price is not above 0 or belongs to no product of the basket, a trip's label
+        UserError: the time has a zone, a price is not above 0 (or is a billion and more) or belongs to no product of the basket, a trip's label
             or class does not exist, or novel products are asked for and no customer is named.
     """
 
@@ -65,8 +66,10 @@ class Request:
                     f"a price is given for {product!r}, which is not in the basket: the model reads the prices of the "
                     f"basket's products only, so add it to --basket or leave its --price out"
                 )
-            if not price > 0:
-                raise UserError(f"the price of {product!r} is {price}: give £ per item, above 0")
+            if not 0 < price < MOST_PAID:
+                raise UserError(
+                    f"the price of {product!r} is {price}: give £ per item, above 0 and less than a billion"
+                )
         for label, name in self.trip.items():
             if label not in TRIP_LABELS:
                 raise UserError(f"{label} is no label of a trip: these are {', '.join(TRIP_LABELS)}")
@@ -158,6 +161,8 @@ def _moment(text: str) -> datetime:
 def _price(item: str) -> tuple[str, float]:
     product, _, price = item.rpartition("=")
     try:
+        if not product:
+            raise ValueError
         return product, float(price)
     except ValueError:
         raise UserError(f"--price {item!r} is not understood: write PRODUCT=POUNDS, like PRD0900001=1.25") from None

@@ -1,19 +1,22 @@
 """Files of requests, read as a stream of words: CSV, Parquet or JSON lines with columns named like the flags (C36)."""
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.csv as csv
-import pyarrow.json as json
 import pyarrow.parquet as pq
 
 from retailsim.errors import UserError
 from retailsim.predict.request import FIELDS
 
+JSON_LINES = (".jsonl", ".ndjson", ".json")
+SUFFIXES = (".csv", ".csv.gz", ".parquet", *JSON_LINES)
 CHUNK = 512  # requests that are answered together
 COLUMNS = ("id", *FIELDS)  # `id` is the asker's own, and comes back with the answer
-AS_TEXT = dict.fromkeys(COLUMNS, pa.string())
 
 Words = dict[str, str | None]
 
@@ -22,44 +25,70 @@ def read_requests(path: Path) -> Iterator[list[Words]]:
     """The rows of the file as words by column, up to `CHUNK` at a time; the same chunks every time.
 
     Raises:
-        UserError: the file is missing or cannot be read, lacks the column `when`, or has a column not in `COLUMNS`.
+        UserError: the file is missing, of another kind or cannot be read, lacks the column `when`, or has a column not in
+            `COLUMNS`.
     """
     if not path.is_file():
         raise UserError(f"--requests {path} does not exist: name a CSV, Parquet or JSON lines file")
+    if not path.name.endswith(SUFFIXES):
+        raise UserError(f"--requests {path} is none of {', '.join(SUFFIXES)}: convert it, or name it so")
     return _chunks(path)
 
 
 def _chunks(path: Path) -> Iterator[list[Words]]:
+    rows = _json_lines if path.name.endswith(JSON_LINES) else _table_rows
     try:
-        for block in _blocks(path):
-            _check(path, block.schema)
-            for start in range(0, block.num_rows, CHUNK):
-                yield [
-                    {name: _text(value) for name, value in row.items()} for row in block.slice(start, CHUNK).to_pylist()
-                ]
-    except (pa.ArrowException, OSError) as error:
+        for chunk in _batched(rows(path), CHUNK):
+            yield [{name: _text(value) for name, value in row.items()} for row in chunk]
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         said = " ".join("".join(letter if letter.isprintable() else " " for letter in str(error)).split())
         raise UserError(f"--requests {path} cannot be read ({said}): mend it, or write it anew") from error
 
 
-def _blocks(path: Path) -> Iterator[pa.RecordBatch]:
+def _batched(rows: Iterable[dict[str, Any]], size: int) -> Iterator[list[dict[str, Any]]]:
+    rest = iter(rows)
+    while batch := list(islice(rest, size)):
+        yield batch
+
+
+def _table_rows(path: Path) -> Iterator[dict[str, Any]]:
+    """The rows of a CSV or Parquet file; its columns are checked though it has no row."""
     if path.suffix == ".parquet":
         with pq.ParquetFile(path) as file:
-            yield from file.iter_batches(batch_size=CHUNK)
-    elif path.suffix in (".jsonl", ".ndjson"):
-        schema = pa.schema([(name, kind) for name, kind in AS_TEXT.items()])
-        with json.open_json(path, parse_options=json.ParseOptions(explicit_schema=schema)) as reader:
-            yield from reader
+            _check(path, file.schema_arrow.names)
+            for block in file.iter_batches(batch_size=CHUNK):
+                yield from block.to_pylist()
     else:
-        options = csv.ConvertOptions(column_types=AS_TEXT, strings_can_be_null=True)
+        options = csv.ConvertOptions(
+            column_types=dict.fromkeys(COLUMNS, pa.string()), null_values=[""], strings_can_be_null=True
+        )
         with csv.open_csv(path, convert_options=options) as reader:
-            yield from reader
+            _check(path, reader.schema.names)
+            for block in reader:
+                yield from block.to_pylist()
 
 
-def _check(path: Path, schema: pa.Schema) -> None:
-    if "when" not in schema.names:
+def _json_lines(path: Path) -> Iterator[dict[str, Any]]:
+    with open(path, encoding="utf-8") as file:
+        for number, line in enumerate(file, start=1):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+            except ValueError:
+                row = None
+            if not isinstance(row, dict):
+                raise UserError(
+                    f"--requests {path} cannot be read (line {number} is no JSON object): write one request per line"
+                )
+            _check(path, ["when", *row])  # a line without it is refused by itself
+            yield row
+
+
+def _check(path: Path, names: Sequence[str]) -> None:
+    if "when" not in names:
         raise UserError(f"--requests {path} has no column when, the date and hour of the trip: add it")
-    strange = [name for name in schema.names if name not in COLUMNS]
+    strange = [name for name in names if name not in COLUMNS]
     if strange:
         raise UserError(
             f"--requests {path} has a column {strange[0]!r} that means nothing here: the columns are {', '.join(COLUMNS)}"
@@ -67,7 +96,9 @@ def _check(path: Path, schema: pa.Schema) -> None:
 
 
 def _text(value: object) -> str | None:
-    """A cell as the flag would be written: lists are joined by commas."""
+    """A cell as the flag would be written: of lists and objects the parts, joined by commas."""
     if isinstance(value, list):
         return ",".join(map(str, value))
+    if isinstance(value, dict):
+        return ",".join(f"{name}={of}" for name, of in value.items())
     return None if value is None else str(value)

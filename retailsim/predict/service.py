@@ -4,14 +4,15 @@ Nothing that comes over the wire is a path, or is unpickled; a request names cus
 where the data does not know them.
 """
 
+import asyncio
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
 from typing import Annotated, Any, TypeVar
 
 import anyio
-from anyio import CapacityLimiter
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
@@ -125,13 +126,14 @@ def make_app(predictor: Predictor, card: dict[str, Any], limits: Limits = Limits
         limits: see Limits.
     """
     app = FastAPI(title="RetailSim", description="What goes into the basket next?", version=card["version"])
-    turns: list[CapacityLimiter] = []  # made inside the event loop
+    workers = ThreadPoolExecutor(limits.at_once)
     problems: dict[int | str, dict[str, Any]] = {code: {"model": Problem} for code in (413, 422, 503)}
 
     async def compute(work: Callable[[], T]) -> T:
-        turns[:] = turns or [CapacityLimiter(limits.at_once)]
-        with anyio.fail_after(limits.seconds):
-            return await anyio.to_thread.run_sync(work, limiter=turns[0], abandon_on_cancel=True)
+        with anyio.fail_after(
+            limits.seconds
+        ):  # one that is given up keeps its worker until it is done, a waiting one is dropped
+            return await asyncio.wrap_future(workers.submit(work))
 
     @app.middleware("http")
     async def limit(http: HttpRequest, call_next: Callable[..., Any]) -> Any:

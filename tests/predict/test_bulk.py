@@ -87,6 +87,19 @@ def test_csv_parquet_and_json_say_the_same(tmp_path):
         assert [{key: row[key] or None for key in words[0]} for row in found] == words
 
 
+def test_json_lines_may_hold_what_the_service_takes(tmp_path):
+    row = {"when": WHEN, "basket": ["P1", "P2"], "price": {"P1": 1.25}, "novel": False, "store": None}
+    (tmp_path / "r.json").write_text(json.dumps(row) + "\n\n")
+    assert list(read_requests(tmp_path / "r.json")) == [
+        [{"when": WHEN, "basket": "P1,P2", "price": "P1=1.25", "novel": "False", "store": None}]
+    ]
+
+
+def test_ids_that_look_like_nothing_are_ids(tmp_path):
+    (tmp_path / "r.csv").write_text(f"id,when,customer,store\nNA,{WHEN},null,nan\n")
+    assert list(read_requests(tmp_path / "r.csv")) == [[{"id": "NA", "when": WHEN, "customer": "null", "store": "nan"}]]
+
+
 @pytest.mark.parametrize(
     "name, content, sentence",
     [
@@ -96,6 +109,11 @@ def test_csv_parquet_and_json_say_the_same(tmp_path):
         ("r.jsonl", '{"when": "2006-', "cannot be read"),
         ("r.parquet", "when\n", "cannot be read"),
         ("r.csv", f"when,id\n{WHEN},1,2\n", "cannot be read"),
+        ("r.csv", "id,store\n", "has no column when"),
+        ("r.csv", "when,basekt\n", "has a column 'basekt'"),
+        ("r.txt", f"when\n{WHEN}\n", "is none of .csv"),
+        ("r.json", '[{"when": "2006-10-28T10:00"}]', "line 1 is no JSON object"),
+        ("r.jsonl", '{"when": "2006-10-28T10:00", "shop": "S"}', "has a column 'shop'"),
     ],
 )
 def test_a_file_that_cannot_be_used_is_one_sentence(tmp_path, name, content, sentence):

@@ -92,6 +92,20 @@ def test_a_product_named_twice_counts_once(predictor, asked):
     assert predictor.predict(once, top=3) == predictor.predict(twice, top=3)
 
 
+def test_novel_products_were_not_bought_in_the_week_of_the_last_trip_either(predictor, shop):
+    """A week without a trip has no row of its own: the model is shown the last trip's, which knows less than was bought."""
+    sales = TRANSACTIONS.read(shop.data, connect())
+    trips = sales.filter(sales.customer_id.notnull()).select("customer_id", "week").distinct()
+    weeks = trips.order_by("customer_id", "week").execute().groupby("customer_id")["week"].agg(list)
+    customer, before = next(
+        (c, w) for c, ws in weeks.items() for w, after in zip(ws, ws[1:], strict=False) if after > w + 1
+    )
+    when = datetime.combine(predictor.calendar.monday_of(before + 1), time(10))
+    own = sales.filter((sales.customer_id == customer) & (sales.week <= before)).product_id.execute()
+    found = predictor.predict(Request(when, customer=customer, novel=True), top=EVERYTHING)
+    assert found.suggestions and not {one.product for one in found.suggestions} & set(own)
+
+
 def test_novel_products_are_those_never_bought_with_the_same_chances(predictor, asked, shop):
     request = asked[1]
     plain = predictor.predict(request, top=EVERYTHING)

@@ -150,6 +150,25 @@ def test_an_answer_that_takes_too_long_is_given_up(predictor, trained, ask, monk
     assert reply.status_code == 503 and reply.json()["code"] == "busy"
 
 
+def test_what_is_given_up_still_counts_among_those_that_compute(predictor, trained, ask, monkeypatch):
+    """Callers who give up and ask again do not make the machine compute more side by side."""
+    busy, most, lock = [0], [0], threading.Lock()
+
+    def slow(*arguments):
+        with lock:
+            busy[0] += 1
+            most[0] = max(most[0], busy[0])
+        time.sleep(0.3)
+        with lock:
+            busy[0] -= 1
+
+    monkeypatch.setattr(type(predictor), "predict", slow)
+    app = make_app(predictor, model_card(predictor, trained / "best_model.pt"), Limits(seconds=0.1, at_once=2))
+    with TestClient(app) as client, ThreadPoolExecutor(6) as pool:
+        replies = list(pool.map(lambda i: client.post("/predict", json={"request": ask}), range(18)))
+    assert {reply.status_code for reply in replies} == {503} and most[0] == 2
+
+
 @pytest.mark.parametrize("host, port", [("127.0.0.1", None), ("nowhere.invalid", 8000), ("127.0.0.1", 70_000)])
 def test_what_cannot_be_listened_on_is_a_sentence(host, port, capsys):  # C39
     with socket.create_server(("127.0.0.1", 0)) as other:
