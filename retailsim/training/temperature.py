@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from retailsim import console
 from retailsim.errors import UserError
 from retailsim.evaluation.calibration import competing, fit_temperature
 from retailsim.evaluation.hidden import MIN_PRODUCTS
@@ -53,7 +54,8 @@ def fit_temperatures(
 ) -> dict[str, float]:
     """Fit the temperatures on validation baskets and keep them beside the checkpoint.
 
-    Open baskets are drawn as in training: half of them empty, of the others a part is shown.
+    Open baskets are drawn as in training: half of them empty, of the others a part is shown. Where the validation baskets hide no
+    product of the vocabulary, nothing can be fitted: all are 1, which is said and not kept.
     """
     usable = np.flatnonzero(val.columns["n_products"] >= MIN_PRODUCTS)
     keep = np.zeros(len(val), dtype=bool)
@@ -71,6 +73,9 @@ def fit_temperatures(
             can_win = target < vocab_size
             logits = competing(answer.output.product_logits, answer.excluded)
             parts.append((logits[can_win].cpu(), target[can_win].cpu()))
+        if not sum(len(target) for _, target in parts):
+            console.err.print("warning: nothing in the validation weeks can be hidden: no temperature is fitted")
+            return dict.fromkeys(KINDS, 1.0)
         logits, targets = (torch.cat(part) for part in zip(*parts, strict=True))
         found[kind] = fit_temperature(logits, targets)
     with atomic(temperature_path(checkpoint)) as temporary:
