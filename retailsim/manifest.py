@@ -59,6 +59,11 @@ def settings_of(first_output: Artifact, stage: str, root: Path) -> dict[str, Any
     return record["settings"]
 
 
+def command_of(first_output: Artifact, stage: str, root: Path) -> dict[str, str]:
+    """The flags with which `stage` was last called, as its manifest keeps them; none where it did not end."""
+    return (read_manifest(manifest_path(first_output, stage, root)) or {}).get("command", {})
+
+
 def read_manifest(path: Path) -> dict[str, Any] | None:
     """The manifest at `path`; None where there is none, or none that is whole."""
     try:
@@ -84,6 +89,7 @@ class Manifest:
         settings: flags that change the outputs.
         outputs: artifacts that the stage writes.
         code: folders and files of the package that the outputs depend on besides the inputs; all, unless given.
+        command: flags that are kept for `status`, which says how the stage is called again; others make nothing stale.
 
     A UserError where an input is not the file that an earlier stage says it wrote: damage that leaves it readable is seen too.
     """
@@ -96,7 +102,9 @@ class Manifest:
         settings: Mapping[str, Any],
         outputs: Sequence[Artifact],
         code: Sequence[str] = ("",),
+        command: Mapping[str, Any] | None = None,
     ) -> None:
+        self.command = {flag: str(value) for flag, value in (command or {}).items() if value is not None}
         self.outputs = [root / artifact.path for artifact in outputs]
         self.path = manifest_path(outputs[0], stage, root)
         prints = {path: fingerprint(path) for path in inputs}
@@ -115,12 +123,15 @@ class Manifest:
         written = read_manifest(self.path)
         if written is None or not all(path.exists() for path in self.outputs):
             return False
+        written.pop("command", None)
         return written == {**self.record, "outputs": self._output_prints()}
 
     def write(self) -> None:
         """Say what the outputs were made from; the last thing that a stage does."""
         with atomic(self.path) as temporary:
             record = {**self.record, "outputs": self._output_prints()}
+            if self.command:
+                record["command"] = self.command
             temporary.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
     def _output_prints(self) -> dict[str, str]:

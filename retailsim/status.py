@@ -3,46 +3,63 @@
 Reads the manifests and everything they name. Writes nothing.
 """
 
+import shlex
 import sys
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
 from retailsim import artifacts, console
-from retailsim.manifest import code_fingerprint, fingerprint, manifest_path, read_manifest, versions
-from retailsim.run import EVALUATION
+from retailsim.manifest import code_fingerprint, command_of, fingerprint, manifest_path, read_manifest, versions
+from retailsim.run import BEST, EVALUATION, TRAIN
 
 ROAD = (artifacts.PIPELINE, artifacts.FEATURES, artifacts.TENSORS, artifacts.SAMPLES, artifacts.CACHE)
-BEST = "best_model.pt"
 
 
-def status(
-    input: Path = Path("raw_data"), data_dir: Path = Path("data"), checkpoint_dir: Path = Path("checkpoints")
-) -> int:
+def status(input: Path | None = None, data_dir: Path = Path("data"), checkpoint_dir: Path = Path("checkpoints")) -> int:
     """Say of every stage whether what it wrote is current, stale (and why) or missing, and which command comes next.
 
     Exit code 0 when everything up to a trained model is current, else 1.
 
     Args:
-        input: the raw source.
+        input: the raw source; left out: the one that the pipeline was last given (before that: raw_data).
         data_dir: root of what the stages wrote.
         checkpoint_dir: folder of the checkpoints.
     """
-    next_verb = ""
+    source, next_command = source_of(data_dir, input), ""
     for stage in ROAD:
-        why = "an earlier stage is not current" if next_verb else reason(stage, input, data_dir)
+        why = "an earlier stage is not current" if next_command else reason(stage, source, data_dir)
         state = "current" if why is None else "missing" if why.endswith("is missing") else "stale"
         say(verb_of(stage), state, why)
-        if why is not None and not next_verb:
-            next_verb = verb_of(stage) + (f" --input {input}" if stage == artifacts.PIPELINE else "")
-    best = checkpoint_dir / BEST
-    why = training_reason(best, data_dir) or ("an earlier stage is not current" if next_verb else None)
+        if why is not None and not next_command:
+            next_command = command_again(stage, source, data_dir)
+    best = checkpoint_dir / BEST.path
+    why = training_reason(best, data_dir) or ("an earlier stage is not current" if next_command else None)
     say("train", "current" if why is None else "missing" if not best.exists() else "stale", why)
-    command = next_verb or (
-        f"{after_training(best)} {best}" if why is None else f"train --checkpoint-dir {checkpoint_dir}"
-    )
+    command = next_command or (f"{after_training(best)} {best}" if why is None else train_again(checkpoint_dir))
     console.out.print(f"next: retailsim {command} --data-dir {data_dir}")
     return 0 if why is None else 1
+
+
+def source_of(root: Path, given: Path | None = None) -> Path:
+    """The raw source: that which is `given`, else the one that the pipeline was last given."""
+    return given or Path(command_of(artifacts.TRANSACTIONS, artifacts.PIPELINE, root).get("--input", "raw_data"))
+
+
+def command_again(stage: str, source: Path, root: Path) -> str:
+    """The command that runs `stage` as it last ran, on `source`."""
+    first = next(artifact for artifact in artifacts.ALL if artifact.written_by == stage)
+    flags = command_of(first, stage, root)
+    if stage == artifacts.PIPELINE:
+        flags["--input"] = str(source)
+    return shlex.join([verb_of(stage), *(word for flag in flags.items() for word in flag)])
+
+
+def train_again(checkpoint_dir: Path) -> str:
+    """The command that trains: as `run` last did in this folder, where it did."""
+    record = read_manifest(manifest_path(BEST, TRAIN, checkpoint_dir))
+    flags = record["settings"]["flags"] if record else []
+    return shlex.join(["train", *flags, "--checkpoint-dir", str(checkpoint_dir)])
 
 
 def after_training(best: Path) -> str:
@@ -61,7 +78,7 @@ def warn_of_stale(data_dir: Path) -> None:
         why = reason(stage, Path(), data_dir)
         if why is not None:
             console.err.print(
-                f'warning: {verb_of(stage)} is not current ({why}); "retailsim run" makes anew what is stale'
+                f'warning: {verb_of(stage)} is not current ({why}); "retailsim status --data-dir {data_dir}" names the command'
             )
             return
 

@@ -9,6 +9,7 @@ from retailsim import artifacts, status
 from retailsim.run import EVALUATION
 from retailsim.training.evaluate import evaluate
 from retailsim.training.train import train
+from tests import recipe
 
 
 @pytest.fixture
@@ -60,7 +61,7 @@ def test_who_trains_or_evaluates_is_warned_of_what_is_stale(data, trained, tmp_p
         command()
         said = capsys.readouterr().err
         assert "warning: run-feature-engineering is not current (" in said
-        assert f"{path} has changed" in said and '"retailsim run"' in said
+        assert f"{path} has changed" in said and f'"retailsim status --data-dir {data}"' in said
 
 
 def test_what_is_missing_comes_next_and_what_follows_is_stale(say, data):
@@ -91,6 +92,21 @@ def test_raw_files_are_compared(say, shop, tmp_path, change, why):
     code, found, following = say(raw=raw)
     assert code == 1 and found["run-pipeline"][0] == "stale" and found["run-pipeline"][1].endswith(why)
     assert following.startswith(f"next: retailsim run-pipeline --input {raw}")
+
+
+def test_the_next_command_is_that_of_the_last_time(shop, data, tmp_path, capsys):
+    """Source, mapping and weeks need not be told again."""
+    weeks = ["--train-weeks", "20", "--val-weeks", "24"]
+    assert recipe.call("data_pipeline.run_pipeline", ["--input", "RAW", *weeks, "--data-dir", data], shop) == 0
+    (data / artifacts.PRICES.path).unlink()
+    (tmp_path / "train.manifest.json").write_text('{"settings": {"flags": ["--preset", "tiny", "--epochs", "2"]}}')
+    capsys.readouterr()
+    assert status.main(["--data-dir", str(data), "--checkpoint-dir", str(tmp_path)]) == 1
+    (following,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("next: ")]
+    assert following == f"next: retailsim run-pipeline --input {shop.raw} {' '.join(weeks)} --data-dir {data}"
+    assert status.train_again(tmp_path) == f"train --preset tiny --epochs 2 --checkpoint-dir {tmp_path}"
+    assert recipe.call("training.validate_data", ["--data-dir", data], shop) == 1
+    assert str(shop.raw) in capsys.readouterr().out.replace("\n", "")
 
 
 def test_a_changed_program_makes_everything_stale(say, monkeypatch):

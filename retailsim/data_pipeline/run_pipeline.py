@@ -72,8 +72,16 @@ def run_pipeline(
         "mapping": columns.text if columns else None,
     }
     files = source_files(input, columns) + (side_files(input, columns) if columns else [])
-    manifest = Manifest(PIPELINE, data_dir, files, settings, OUTPUTS)
+    flags = {
+        "--input": input,
+        "--nrows": nrows,
+        "--mapping": mapping,
+        "--train-weeks": train_weeks,
+        "--val-weeks": val_weeks,
+    }
+    manifest = Manifest(PIPELINE, data_dir, files, settings, OUTPUTS, command=flags)
     if manifest.is_current():
+        manifest.write()  # the same files may be called otherwise now
         console.out.print(f"{data_dir / 'processed'} is current: nothing to do")
         return
     prepare_transactions(input, nrows, data_dir, split, columns)

@@ -56,7 +56,7 @@ def run_feature_engineering(nrows: int | None = None, data_dir: Path = Path("dat
             f"--nrows {nrows} differs from the data pipeline's ({'all rows' if taken is None else taken}): leave it out, "
             f'or run "python -m src.data_pipeline.run_pipeline --nrows {nrows}" first'
         )
-    manifest = Manifest(FEATURES, data_dir, inputs, {"seed": seed}, OUTPUTS)
+    manifest = Manifest(FEATURES, data_dir, inputs, {"seed": seed}, OUTPUTS, command={"--seed": seed})
     if manifest.is_current():
         console.out.print(f"{data_dir / 'features'} is current: nothing to do")
         return

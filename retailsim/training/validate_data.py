@@ -21,6 +21,7 @@ from retailsim.sources.read import read_transactions, source_files
 from retailsim.sources.schema import PUBLISHED
 from retailsim.sources.stored import stored_rows
 from retailsim.sources.validate import judge
+from retailsim.status import source_of
 from retailsim.storage import Array, Artifact, Record, Table, atomic, connect, engine_errors
 from retailsim.training import checkpoint
 
@@ -28,7 +29,7 @@ Check = tuple[str, str, Callable[[], str]]  # path, command that repairs it, wha
 
 
 def validate_data(
-    input: Path = Path("raw_data"),
+    input: Path | None = None,
     mapping: str | None = None,
     data_dir: Path = Path("data"),
     checkpoint_dir: Path = Path("checkpoints"),
@@ -39,7 +40,7 @@ def validate_data(
     Exit code 0: all is sound; 1: something is damaged or missing; 2: a flag names something that cannot be used.
 
     Args:
-        input: the raw source.
+        input: the raw source; left out: the one that the pipeline was last given (before that: raw_data).
         mapping: what its columns mean (file or name); that of the last run of the pipeline when left out.
         data_dir: root of what the stages wrote.
         checkpoint_dir: folder of the checkpoints.
@@ -47,7 +48,7 @@ def validate_data(
     """
     columns = load_mapping(mapping) if mapping else last_mapping(data_dir)
     findings = []
-    for path, repair, check in checks(input, columns, data_dir, checkpoint_dir):
+    for path, repair, check in checks(source_of(data_dir, input), columns, data_dir, checkpoint_dir):
         try:
             findings.append({"path": path, "sound": True, "finding": check(), "repair": None})
         except UserError as error:
