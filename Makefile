@@ -5,6 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 BENCHMARKS := pipeline validation planted_truths scan attention loader training_step
+JAVA := $(shell command -v java)
 # One process per core, one thread each; what a module shares is made once.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadscope --no-loadscope-reorder
 
@@ -15,7 +16,7 @@ help:
 	@echo "make demo       a synthetic retailer from receipts to an evaluated model, in demo/; minutes"
 	@echo "make test       the default tests"
 	@echo "make test-long  the tests marked slow, and with Java those marked spark"
-	@echo "make test-all   every test but gpu, Spark's among them (needs Java)"
+	@echo "make test-all   every test but gpu, with Java those marked spark, too;  make test MARKS=… chooses"
 	@echo "make lint       ruff and mypy;  make format mends what ruff can mend"
 	@echo "make docs       write docs/artifacts.md anew from retailsim/artifacts.py"
 	@echo "make site       the documentation as a site, in site/; a broken link fails"
@@ -34,14 +35,11 @@ demo: setup
 	runs/demo.sh
 
 test: setup
-	$(PYTEST)
+	$(PYTEST) $(if $(MARKS),--durations=20 -m "$(MARKS)")
 
-test-long: setup
-	@$(if $(shell command -v java),:,echo "no Java here: the tests marked spark are left out")
-	$(PYTEST) --durations=20 -m "(slow $(if $(shell command -v java),or spark,and not spark)) and not gpu"
-
-test-all: setup
-	$(PYTEST) -m "not gpu"
+test-long test-all: setup
+	@$(if $(JAVA),:,echo "no Java here: the tests marked spark are left out")
+	$(MAKE) test MARKS="$(if $(filter test-long,$@),(slow or spark) and )not gpu$(if $(JAVA),, and not spark)"
 
 lint: setup
 	$(BIN)/ruff check .

@@ -19,7 +19,7 @@ def as_of_sums(
 
     Decayed events are rounded to whole units first (1 / FINENESS of an event of week 0, less of later ones), because the
     last bit of a sum of fractions depends on how the engine groups its additions, and that on the rows of later weeks.
-    Sums of whole numbers are exact for about 30 half-lives.
+    Sums of whole numbers are exact for about 30 half-lives. Weeks are floats: Spark divides whole numbers to six decimals.
 
     Args:
         weekly: one row per entity and week, with the key columns `entity`, `week` and the numeric `columns`. A row of
@@ -35,12 +35,12 @@ def as_of_sums(
     before = ibis.window(group_by=list(entity), order_by="week", preceding=(None, 1))
     values = {name: weekly[name].cast("float64") for name in columns}
     if half_life:
-        growth = ibis.literal(2.0) ** (weekly.week / half_life) * FINENESS
+        growth = ibis.literal(2.0) ** (weekly.week.cast("float64") / half_life) * FINENESS
         values = {name: _whole(value * growth) for name, value in values.items()}
     grown = weekly.select(*entity, "week", **values)
     sums = {name: grown[name].sum().over(before).fill_null(0.0) for name in columns}
     if half_life:
-        shrink = ibis.literal(2.0) ** (grown.week / -half_life) / FINENESS
+        shrink = ibis.literal(2.0) ** (grown.week.cast("float64") / -half_life) / FINENESS
         sums = {name: total * shrink for name, total in sums.items()}
     return grown.select(*entity, "week", **sums)
 

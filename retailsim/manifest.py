@@ -126,6 +126,12 @@ class Manifest:
         written.pop("command", None)
         return written == {**self.record, "outputs": self._output_prints()}
 
+    def keep_command(self) -> None:
+        """Where the stage is current, but was called with other flags that mean the same: keep those."""
+        written = read_manifest(self.path)
+        if written is not None and written.get("command", {}) != self.command:
+            self.write()
+
     def write(self) -> None:
         """Say what the outputs were made from; the last thing that a stage does."""
         with atomic(self.path) as temporary:

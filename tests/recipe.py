@@ -16,7 +16,7 @@ from retailsim.data_pipeline import missions, store_affinity
 from retailsim.feature_engineering import customer_histories, store_features
 from retailsim.model.lookup import Lookup
 from retailsim.reading import load_calendar, load_vocabulary
-from retailsim.storage import connect
+from retailsim.storage import Table, connect
 from retailsim.training.dataset import make_batch
 from retailsim.training.masking import Masking
 from retailsim.training.samples import load_samples
@@ -54,18 +54,24 @@ def prepare(shop: Shop, commands: Sequence[tuple[str, list[str]]] = PREPARATION)
         assert call(module, [*flags, "--data-dir", shop.data], shop) == 0, module
 
 
-def write_histories_again(root: Path) -> None:
-    """The tables of `data/` that are made of earlier weeks, as stages 1 and 2 write them."""
+def write_again(root: Path, tables: Sequence[Table]) -> None:
+    """Those of `tables`, made of earlier weeks, that stages 1 and 2 write under `root`."""
     engine, calendar = connect(), load_calendar(root)
     sales, brands = TRANSACTIONS.read(root, engine), PSEUDO_BRANDS.read(root, engine)
-    AFFINITY.write(root, store_affinity.measure_affinity(sales), engine, ["customer_id", "week"])
-    MISSIONS.write(root, missions.measure_missions(sales), engine, ["customer_id", "week"])
+    makers = {
+        AFFINITY.path: (lambda: store_affinity.measure_affinity(sales), ["customer_id", "week"]),
+        MISSIONS.path: (lambda: missions.measure_missions(sales), ["customer_id", "week"]),
+        CUSTOMER_EMBEDDINGS.path: (
+            lambda: customer_histories.describe_customers(sales, brands, calendar, engine),
+            ["row"],
+        ),
+        STORE_FEATURES.path: (lambda: store_features.describe_stores(sales, calendar, engine), ["row"]),
+    }
     for manifest in root.rglob("run_*.manifest.json"):  # they know of other bytes
         manifest.unlink()
-    CUSTOMER_EMBEDDINGS.write(
-        root, customer_histories.describe_customers(sales, brands, calendar, engine), engine, ["row"]
-    )
-    STORE_FEATURES.write(root, store_features.describe_stores(sales, calendar, engine), engine, ["row"])
+    for table in tables:
+        make, order = makers[table.path]
+        table.write(root, make(), engine, order)
 
 
 def train(shop: Shop) -> None:

@@ -187,22 +187,24 @@ class TestTheFutureDoesNotMatter:  # C19
 
     @pytest.mark.slow
     @pytest.mark.parametrize(
-        "user",
+        "user, tables",
         [
-            "feature_engineering.histories",
-            "feature_engineering.customer_histories",
-            "feature_engineering.store_features",
-            "data_pipeline.missions",
-            "data_pipeline.store_affinity",
+            ("feature_engineering.histories", [artifacts.CUSTOMER_EMBEDDINGS, artifacts.STORE_FEATURES]),
+            ("feature_engineering.customer_histories", [artifacts.CUSTOMER_EMBEDDINGS]),
+            ("feature_engineering.store_features", [artifacts.STORE_FEATURES]),
+            ("data_pipeline.missions", [artifacts.MISSIONS]),
+            ("data_pipeline.store_affinity", [artifacts.AFFINITY]),
         ],
     )
-    def test_a_frame_that_holds_the_week_itself_is_caught(self, shop, changed_shop, tmp_path, monkeypatch, user):
+    def test_a_frame_that_holds_the_week_itself_is_caught(
+        self, shop, changed_shop, tmp_path, monkeypatch, user, tables
+    ):
         """The leaky module's tables are written anew, and the stages behind them run again."""
         monkeypatch.setattr(f"retailsim.{user}.as_of_sums", recipe.leaky_sums)
         leaky = [recipe.Shop(one.raw, tmp_path / name, tmp_path) for name, one in (("a", shop), ("b", changed_shop))]
         for one, sound in zip(leaky, (shop, changed_shop), strict=True):
             shutil.copytree(sound.data, one.data)
-            recipe.write_histories_again(one.data)
+            recipe.write_again(one.data, tables)
             recipe.prepare(one, recipe.PREPARATION[2:])
         assert moved(*leaky)
 

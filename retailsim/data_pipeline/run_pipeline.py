@@ -81,7 +81,7 @@ def run_pipeline(
     }
     manifest = Manifest(PIPELINE, data_dir, files, settings, OUTPUTS, command=flags)
     if manifest.is_current():
-        manifest.write()  # the same files may be called otherwise now
+        manifest.keep_command()
         console.out.print(f"{data_dir / 'processed'} is current: nothing to do")
         return
     prepare_transactions(input, nrows, data_dir, split, columns)

@@ -26,12 +26,13 @@ def known_products(transactions: ir.Table, train_end: int) -> ir.Table:
     first_week = transactions.week.min().over(group_by=transactions.product_id)
     dated = transactions.mutate(first_week=first_week)
     known = dated.filter(dated.week <= ibis.greatest(dated.first_week, train_end))
-    price = known.spend.cast("float64") / known.quantity
+    is_usable = (known.spend > 0) & (known.quantity > 0)
+    price = is_usable.ifelse(known.spend.cast("float64") / known.quantity, None)
     levels = [f"hierarchy_{level}" for level in (10, 20, 30, 40)]
     return known.group_by("product_id").agg(
         **{level: known[level].min() for level in levels},
         is_fitted=known.first_week.min() <= train_end,
-        tier_price=price.median(where=(known.spend > 0) & (known.quantity > 0)).round(PRICE_DECIMALS),
+        tier_price=price.median().round(PRICE_DECIMALS),
     )
 
 
