@@ -47,7 +47,11 @@ COSTS: dict[str, tuple[str, str, str]] = {
     "prepare-tensor-cache": ("data/processed/, data/features/, data/tensors/", "data/training/cache/", "2 minutes"),
     "validate-data": ("raw_data/, data/, checkpoints/", "nothing", "seconds"),
     "train": ("data/training/, data/tensors/", "checkpoints/", "6 minutes an epoch (small preset)"),
-    "baselines": ("data/processed/, data/training/", "data/evaluation/", "five minutes, once; much longer with --blend"),
+    "baselines": (
+        "data/processed/, data/training/",
+        "data/evaluation/",
+        "five minutes, once; much longer with --blend",
+    ),
     "evaluate": ("checkpoints/, data/", "--json", "minutes"),
     "ablate": ("checkpoints/, data/", "--json", "minutes; hours with --retrain"),
     "report": ("checkpoints/, data/", "report.html", "half a minute"),

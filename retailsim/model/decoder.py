@@ -61,10 +61,8 @@ class CrossAttention(nn.Module):
         keys, values = self.keys_values(memory).chunk(2, dim=-1)
         queries = self.queries(x)
         if rows is not None:  # projections cost, the attention itself is cheap: the other places ask with zeros
-            is_first = rows.diff(prepend=rows.new_tensor([-1])) != 0
-            queries = torch.where(
-                is_first[:, None], queries, queries.detach()
-            )  # each place's gradient goes one way back
+            is_first = rows.diff(prepend=rows.new_tensor([-1])) != 0  # to it alone the place's gradient goes back
+            queries = torch.where(is_first[:, None], queries, queries.detach())
             queries = torch.zeros_like(keys).flatten(0, 1).index_copy(0, rows, queries).view_as(keys)
         mixed = attend(queries, keys, values, ~is_padding[:, None, None, :], self.heads)
         return self.out_proj(mixed if rows is None else mixed.flatten(0, 1)[rows])

@@ -29,9 +29,7 @@ class Found:
     notes: tuple[str, ...] = ()
     weeks_since_last: int = NEVER  # customers only
     trips: int = NEVER  # customers only: baskets that the row knows of
-    bought_row: int = (
-        UNKNOWN_ROW  # customers only: the row before which all lies that was bought before the week asked for
-    )
+    bought_row: int = UNKNOWN_ROW  # customers only: its history is all that was bought before the week asked for
 
 
 class People:

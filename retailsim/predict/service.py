@@ -130,9 +130,7 @@ def make_app(predictor: Predictor, card: dict[str, Any], limits: Limits = Limits
     problems: dict[int | str, dict[str, Any]] = {code: {"model": Problem} for code in (413, 422, 503)}
 
     async def compute(work: Callable[[], T]) -> T:
-        with anyio.fail_after(
-            limits.seconds
-        ):  # one that is given up keeps its worker until it is done, a waiting one is dropped
+        with anyio.fail_after(limits.seconds):  # work that is given up keeps its worker to its end, if it has begun
             return await asyncio.wrap_future(workers.submit(work))
 
     @app.middleware("http")
