@@ -144,7 +144,8 @@ def pip(words):
 
 
 def make(words):
-    targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
+    rules = re.findall(r"^([\w -]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
+    targets = {target for rule in rules for target in rule.split()}
     assert {word for word in words[1:] if "=" not in word} <= targets
 
 
