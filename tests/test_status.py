@@ -1,5 +1,6 @@
 """`retailsim status`: what is current, stale and why, missing; the next command (C39). Works on hard links to a prepared shop."""
 
+import json
 import os
 import shutil
 
@@ -105,8 +106,9 @@ def test_the_next_command_is_that_of_the_last_time(shop, data, tmp_path, capsys)
     (following,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("next: ")]
     assert following == f"next: retailsim run-pipeline --input {shop.raw} {' '.join(weeks)} --data-dir {data}"
     assert status.train_again(tmp_path) == f"train --preset tiny --epochs 2 --checkpoint-dir {tmp_path}"
-    assert recipe.call("training.validate_data", ["--data-dir", data], shop) == 1
-    assert str(shop.raw) in capsys.readouterr().out.replace("\n", "")
+    findings = tmp_path / "findings.json"
+    assert recipe.call("training.validate_data", ["--data-dir", data, "--json", findings], shop) == 1
+    assert json.loads(findings.read_text())["findings"][0]["path"] == str(shop.raw)
 
 
 def test_a_changed_program_makes_everything_stale(say, monkeypatch):
