@@ -32,6 +32,15 @@ def connect() -> ibis.BaseBackend:
     return ibis.duckdb.connect()
 
 
+def held(table: ir.Table) -> ir.Table:
+    """`table`, computed now and held by its engine: what uses its columns many times over is planned from there."""
+    engine = ibis.get_backend(table)
+    if engine.name == "pyspark":  # has no temporary tables
+        return table
+    # `.cache()` would fail when it is dropped (Ibis 12, DuckDB 2).
+    return engine.create_table(ibis.util.gen_name("held"), table, temp=True)
+
+
 def _first_line(error: Exception) -> str:
     return "".join(letter for letter in str(error).split("\n")[0] if letter.isprintable())
 

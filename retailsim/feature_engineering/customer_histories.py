@@ -9,6 +9,8 @@ Rates are decayed with a half-life of 8 weeks and lean on the customer's segment
 averages.
 """
 
+from collections.abc import Sequence
+
 import ibis
 import ibis.expr.types as ir
 import pyarrow as pa
@@ -17,6 +19,7 @@ from retailsim.artifacts import CUSTOMER_NUMBERS, DIRECTIONS, GROUPS, PRICE_TIER
 from retailsim.as_of import as_of_sums, with_coming_week
 from retailsim.feature_engineering.histories import last_known, leaning_rates
 from retailsim.feature_engineering.product_projection import fit_projection, weekly_purchases
+from retailsim.storage import held
 from retailsim.weeks import Calendar
 
 HALF_LIFE = 8.0  # weeks
@@ -61,8 +64,11 @@ def largest_groups(transactions: ir.Table, calendar: Calendar, engine: ibis.Base
 
 def customer_histories(transactions: ir.Table, brands: ir.Table, loadings: pa.Table, groups: list[str]) -> ir.Table:
     """`artifacts.CUSTOMER_EMBEDDINGS` from what was fitted: `loadings` of the directions and codes of the `groups`."""
-    places = loadings.column_names[1:]
-    weekly = weekly_trips(transactions, brands, loadings, groups)
+    return histories_of(held(weekly_trips(transactions, brands, loadings, groups)), loadings.column_names[1:])
+
+
+def histories_of(weekly: ir.Table, places: Sequence[str]) -> ir.Table:
+    """`artifacts.CUSTOMER_EMBEDDINGS` from the columns of `weekly_trips`, of which `places` are the directions."""
     rated = leaning_rates(
         weekly,
         "customer_id",

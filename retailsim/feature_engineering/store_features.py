@@ -20,6 +20,7 @@ from retailsim.as_of import as_of_sums, with_coming_week
 from retailsim.feature_engineering.histories import last_known, leaning_rates
 from retailsim.feature_engineering.product_projection import fit_projection, weekly_purchases
 from retailsim.labels import TRIP_LABELS
+from retailsim.storage import held
 from retailsim.weeks import Calendar
 
 HALF_LIFE = 8.0  # weeks
@@ -63,10 +64,11 @@ def segment_classes(transactions: ir.Table, calendar: Calendar, engine: ibis.Bas
 
 def store_histories(transactions: ir.Table, loadings: pa.Table, classes: Mapping[str, Sequence[str]]) -> ir.Table:
     """`artifacts.STORE_FEATURES` from what was fitted: `loadings` of the directions and `classes` by segment column."""
-    places = loadings.column_names[1:]
-    sold = weekly_purchases(transactions, "store_id", loadings, {})
-    weekly = weekly_baskets(transactions, classes).inner_join(sold, ["store_id", "week"])
-    weekly = last_known(with_coming_week(weekly, "store_id", transactions), "store_id", KIND)
+    return histories_of(held(weekly_sales(transactions, loadings, classes)), loadings.column_names[1:])
+
+
+def histories_of(weekly: ir.Table, places: Sequence[str]) -> ir.Table:
+    """`artifacts.STORE_FEATURES` from the columns of `weekly_sales`, of which `places` are the directions."""
     segments = {array: [f"{label}_{i}" for i in range(CLASSES + 1)] for array, label in SEGMENTS.items()}
     of_known = {name for names in PER_EVENT.values() for name in names}
     rated = leaning_rates(
@@ -82,8 +84,7 @@ def store_histories(transactions: ir.Table, loadings: pa.Table, classes: Mapping
         dict.fromkeys(("trips", *PER_EVENT, "identified"), TRIPS_OF_KIND),
     )
     key = ["store_id", "week"]
-    known = growth_and_range(weekly.left_join(_first_seen(transactions), key).drop("store_id_right", "week_right"))
-    known = known.inner_join(rated, key)
+    known = growth_and_range(weekly).inner_join(rated, key)
     described = known.mutate(
         products_per_trip=known.purchases,
         spend_per_trip=known.pence / 100,
@@ -99,6 +100,19 @@ def store_histories(transactions: ir.Table, loadings: pa.Table, classes: Mapping
         row=ibis.row_number().over(order_by=key) + 1,
         **{label: described[label].nullif("unknown") for label in KIND},
     )
+
+
+def weekly_sales(transactions: ir.Table, loadings: pa.Table, classes: Mapping[str, Sequence[str]]) -> ir.Table:
+    """What each store sold in each week, and zeros for the week after the data.
+
+    Returns:
+        the columns of `weekly_baskets` (format and region as known then, or "unknown"), purchases, the directions, and the
+        products and customers seen for the first time (first_products, first_customers; null where a week has none).
+    """
+    sold = weekly_purchases(transactions, "store_id", loadings, {})
+    weekly = weekly_baskets(transactions, classes).inner_join(sold, ["store_id", "week"])
+    weekly = last_known(with_coming_week(weekly, "store_id", transactions), "store_id", KIND)
+    return weekly.left_join(_first_seen(transactions), ["store_id", "week"]).drop("store_id_right", "week_right")
 
 
 def weekly_baskets(transactions: ir.Table, classes: Mapping[str, Sequence[str]]) -> ir.Table:
@@ -160,7 +174,7 @@ def growth_and_range(weekly: ir.Table) -> ir.Table:
     """How busy and how broad each store was before each week.
 
     Args:
-        weekly: `weekly_baskets` with first_products and first_customers, null where a week has none.
+        weekly: see `weekly_sales`.
 
     Returns:
         store_id, week, store_format, store_region, recent_trips, weeks_open, range_size, customers, trips_per_customer

@@ -19,7 +19,7 @@ from retailsim.sources.mapping import Mapping, parse_mapping, plain_mapping
 from retailsim.sources.read import read_transactions, unreadable
 from retailsim.sources.sample import sample_customers
 from retailsim.sources.schema import SPELLINGS, parsed
-from retailsim.storage import atomic, engine_errors, write_parquet
+from retailsim.storage import atomic, engine_errors, held, write_parquet
 from retailsim.weeks import Calendar
 
 ROAD = ("run-pipeline", "run-feature-engineering", "run-tensor-preparation", "prepare-samples", "prepare-tensor-cache")
@@ -101,9 +101,7 @@ def with_another_future(rows: ir.Table, week: int, calendar: Calendar, is_new: b
     dated = rows.mutate(week=number.fill_null(0))
     stays = (dated.week < week) | ((dated.week == week) & is_kept(dated.basket_id))
     lines = ibis.row_number().over(order_by=[*rows.columns])
-    marked = dated.mutate(stays=stays, line=lines.cast("string"))
-    # Kept as a table, so that a row keeps its number; `.cache()` would fail when it is dropped (Ibis 12, DuckDB 2).
-    marked = ibis.get_backend(rows).create_table(ibis.util.gen_name("marked"), marked, temp=True)
+    marked = held(dated.mutate(stays=stays, line=lines.cast("string")))  # so that a row keeps its number
     moving = marked.filter(~marked.stays)
     now, later = moving.filter(moving.week == week), moving.filter(moving.week > week)
     later = _swapped(_swapped(later, "basket_id", CUSTOMER), "basket_id", STORE)

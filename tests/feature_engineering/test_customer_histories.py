@@ -11,7 +11,9 @@ from retailsim.feature_engineering.customer_histories import (
     GROUP_COLUMNS,
     HALF_LIFE,
     customer_histories,
+    histories_of,
     largest_groups,
+    weekly_trips,
 )
 from retailsim.feature_engineering.product_projection import UNIT, fit_projection
 from retailsim.storage import connect
@@ -154,7 +156,7 @@ def fitted_and_described(baskets):
     places = fit_projection(transactions, "customer_id", 4, CALENDAR, engine)
     groups = largest_groups(transactions, CALENDAR, engine)
     found = customer_histories(transactions, brands(), places, groups)
-    return engine.to_pyarrow(found.order_by("customer_id", "week"))
+    return found.order_by("customer_id", "week").to_pyarrow()
 
 
 def test_nothing_of_this_week_or_later_reaches_a_row():  # C19
@@ -191,11 +193,13 @@ def test_fitting_sees_the_training_weeks_only():
     assert fitted[0][0].equals(fitted[1][0]) and fitted[0][1] == fitted[1][1] == ["other", "dairy", "bakery"]
 
 
-def test_the_expression_compiles_for_spark():  # C38
+def test_the_expressions_compile_for_spark():  # C38
     pytest.importorskip("pyspark")
     assert ibis.pyspark  # loads the backend and its options
-    transactions = ibis.table(TRANSACTIONS.schema, "transactions")
-    found = customer_histories(transactions, ibis.table(PSEUDO_BRANDS.schema, "brands"), loadings(), ["dairy"])
+    sales, brands = ibis.table(TRANSACTIONS.schema, "transactions"), ibis.table(PSEUDO_BRANDS.schema, "brands")
+    weekly = weekly_trips(sales, brands, loadings(), ["dairy"])
+    assert "GROUP BY" in str(ibis.to_sql(weekly, dialect="pyspark"))
+    found = histories_of(ibis.table(weekly.schema(), "weekly"), loadings().column_names[1:])
     assert "RANGE BETWEEN 4 PRECEDING AND 1 PRECEDING" in str(ibis.to_sql(found, dialect="pyspark"))
 
 
