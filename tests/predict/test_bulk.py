@@ -6,10 +6,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from retailsim.artifacts import TRANSACTIONS
 from retailsim.errors import UserError
 from retailsim.predict import bulk, request_files
 from retailsim.predict.bulk import answer_file
 from retailsim.predict.request_files import read_requests
+from retailsim.vocab import SPECIAL_TOKENS
 
 HEADER = "id,customer,store,when,basket"
 WHEN = "2006-09-06T10:00"
@@ -48,6 +50,23 @@ def test_every_request_is_answered_or_refused_by_name(predictor, file, tmp_path)
     assert rows[0]["measure"] == "score" and rows[0]["probability"] > rows[1]["probability"] > 0
     assert rows[0]["notes"].startswith("no customer: an anonymous shopper; ")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["answers.parquet", "requests.csv"]
+
+
+def test_a_request_that_leaves_no_product_has_a_row_that_says_so(predictor, shop, tmp_path):
+    """A customer asks for what was never bought before, with all of that in the basket."""
+    bought = TRANSACTIONS.load(shop.data, ["customer_id", "product_id"]).to_pandas().dropna()
+    products = bought.groupby("customer_id")["product_id"].agg(set)
+    customer = products.map(len).idxmax()
+    known = predictor.vocabulary.ids[len(SPECIAL_TOKENS) : predictor.vocabulary.size]
+    monday = predictor.calendar.monday_of(predictor.calendar.last_week + 1)
+    request = {"id": "all", "customer": customer, "novel": "true", "when": f"{monday}T10:00"}
+    never = sorted(set(known) - products[customer])
+    path, output = tmp_path / "requests.jsonl", tmp_path / "answers.parquet"
+    path.write_text("".join(json.dumps(request | {"basket": basket}) + "\n" for basket in (never[1:], never)))
+    assert answer_file(predictor, path, output, {}, top=9, allow_unknown=False) == bulk.Account(answered=1, refused=1)
+    answered, refused = pq.read_table(output).to_pylist()
+    assert answered["product_id"] == never[0] and answered["error"] is None
+    assert (refused["id"], refused["product_id"]) == ("all", None) and "no product is left" in refused["error"]
 
 
 def test_an_interrupted_run_goes_on_where_it_stopped(predictor, file, tmp_path, chunks_of_two):
