@@ -4,16 +4,24 @@ Shapes in the annotations of `retailsim.model` and `retailsim.training` are chec
 `--jaxtyping-packages` to pytest, which hooks the imports before any module is loaded (tests/test_shapes.py shows that it does).
 """
 
+import functools
+import gc
 from pathlib import Path
 
 import ibis
 import pytest
 import torch
 
+from retailsim.console import GARBAGE_EVERY
 from tests import recipe
 
+gc.set_threshold(GARBAGE_EVERY)  # as commands do
+ibis.duckdb.connect = functools.partial(ibis.duckdb.connect, threads=1)  # the other core has its own tests
 torch.set_num_threads(1)  # tiny tensors: a second thread waits more than it computes, and rounds otherwise
-LONGEST = ("test_recipe", "test_mapped_road", "test_planted_truths", "test_damage", "test_resume", "test_audit")
+LONGEST = (
+    "test_damage", "test_killed", "test_mapped_road", "test_audit", "test_resume", "test_recipe", "test_planted_truths",
+    "test_documentation", "test_ablation", "test_export", "test_processes",
+)  # fmt: skip
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

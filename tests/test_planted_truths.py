@@ -39,7 +39,7 @@ def test_the_model_beats_popularity_and_personal_frequency(retailer):  # C33
         "--preset",
         "tiny",
         "--epochs",
-        "3",
+        "2",
         "--warmup-epochs",
         "0",
         "--finetune-epochs",

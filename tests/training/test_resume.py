@@ -152,10 +152,9 @@ def test_a_new_run_replaces_the_log_of_an_old_one(whole, tmp_path):
 @pytest.mark.slow
 def test_fifty_kills_at_random_moments_end_bit_identical(tmp_path):  # C29
     """Fifty trainings, each killed once by SIGKILL at a random moment and gone on with, in processes of their own."""
-    processes = multiprocessing.get_context(
-        "forkserver"
-    )  # a process that has imported everything makes the others at once
-    processes.set_forkserver_preload(["tests.training.small_training"])
+    processes = multiprocessing.get_context("forkserver")
+    # A process that has imported everything, what a training imports on the way too, makes the others at once.
+    processes.set_forkserver_preload(["tests.training.small_training", "torch._dynamo", "pandas", "holidays.countries"])
 
     def start(folder):
         process = processes.Process(target=train_or_go_on, args=(folder, 1))
