@@ -87,7 +87,7 @@ def test_checkpoints_and_evaluation(shop, trained, capsys):  # C23 C25 C26 C28 C
     assert record["baselines"][gap["baseline"]]["mrr"] == max(m["mrr"] for m in record["baselines"].values())
     for low, high in gap["difference"].values():
         assert -1 < low < high < 1
-    kept = kept_temperatures(trained / "best_model.pt")
+    kept = kept_temperatures(trained / "best_model.pt", shop.data)
     before = record["before_trip"]
     for trip, found in (*record["calibration"].items(), ("open_trip_unknown", before["calibration"])):
         assert found["temperature"] == kept[trip]
@@ -114,7 +114,7 @@ def test_checkpoints_and_evaluation(shop, trained, capsys):  # C23 C25 C26 C28 C
     assert set(record["auxiliary"]) == {"mission_type", "mission_focus", "price_sensitivity", "basket_size"}
     for label, m in record["auxiliary"].items():
         assert m["beats_both"] == (m["accuracy"] > max(m["majority"], m["regression"])), label
-    assert kept_temperatures(trained / "epoch_2.pt") is None  # another checkpoint's are not its own
+    assert kept_temperatures(trained / "epoch_2.pt", shop.data) is None  # another checkpoint's are not its own
     kept = kept_ranks(shop.data, "test")
     shown, unseen = by_question(kept)
     assert list(shown) == list(LINE_UP)

@@ -103,7 +103,7 @@ class Predictor:
         model.to(choose_device(device))
         places = Places(data_dir, tables.store.numpy())
         histories = load_purchase_histories(data_dir, vocabulary.size)
-        calendar, temperatures = load_calendar(data_dir), kept_temperatures(checkpoint)
+        calendar, temperatures = load_calendar(data_dir), kept_temperatures(checkpoint, data_dir)
         return cls(model, vocabulary, calendar, People(data_dir), places, histories, temperatures, names)
 
     @property

@@ -69,8 +69,8 @@ def evaluate(
     model.load_state_dict(state["model"])
     model.to(chosen)
     protocol = load_protocol(data_dir, split, vocabulary)
-    temperatures = kept_temperatures(checkpoint) or fit_temperatures(
-        checkpoint, model, load_samples(data_dir, "val"), vocabulary.size, batch_size, chosen
+    temperatures = kept_temperatures(checkpoint, data_dir) or fit_temperatures(
+        checkpoint, data_dir, model, load_samples(data_dir, "val"), vocabulary.size, batch_size, chosen
     )
     scored = score_questions(model, protocol, temperatures, batch_size, chosen)
     baselines, before_trip = by_question(line_up_ranks(data_dir, split, protocol))

@@ -1,7 +1,7 @@
 """The temperature that makes a checkpoint's probabilities believable, fitted on validation baskets and kept beside it.
 
-`checkpoints/best_model.pt` has its temperatures in `checkpoints/best_model.temperature.json`, with the digest of the
-checkpoint that they belong to, so that a later training does not inherit them.
+`checkpoints/best_model.pt` has its temperatures in `checkpoints/best_model.temperature.json`, with the digests of the
+checkpoint and of the validation samples that they belong to: neither a later training nor another split inherits them.
 """
 
 import json
@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from retailsim import console
+from retailsim.artifacts import SAMPLE_TABLES
 from retailsim.errors import UserError
 from retailsim.evaluation.calibration import competing, fit_temperature
 from retailsim.evaluation.hidden import MIN_PRODUCTS
@@ -35,24 +36,37 @@ def temperature_path(checkpoint: Path) -> Path:
     return checkpoint.with_suffix(".temperature.json")
 
 
-def kept_temperatures(checkpoint: Path) -> dict[str, float] | None:
-    """Temperature by KINDS; None where none were fitted for this very checkpoint."""
+def kept_temperatures(checkpoint: Path, data_dir: Path) -> dict[str, float] | None:
+    """Temperature by KINDS; None where none were fitted for this very checkpoint on these very validation samples."""
     path = temperature_path(checkpoint)
     if not path.exists():
         return None
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-        if record["checkpoint"] != fingerprint(checkpoint):
+        if any(record.get(name) != digest for name, digest in _made_from(checkpoint, data_dir).items()):
             return None
         return {kind: float(record["temperature"][kind]) for kind in KINDS}
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f'{path} is damaged: delete it, or run "retailsim evaluate {checkpoint}" again') from error
 
 
+def _made_from(checkpoint: Path, data_dir: Path) -> dict[str, str]:
+    return {
+        "checkpoint": fingerprint(checkpoint),
+        "validation": fingerprint(SAMPLE_TABLES["val"].at(data_dir)),
+    }
+
+
 def fit_temperatures(
-    checkpoint: Path, model: BasketModel, val: Samples, vocab_size: int, batch_size: int, device: torch.device
+    checkpoint: Path,
+    data_dir: Path,
+    model: BasketModel,
+    val: Samples,
+    vocab_size: int,
+    batch_size: int,
+    device: torch.device,
 ) -> dict[str, float]:
-    """Fit the temperatures on validation baskets and keep them beside the checkpoint.
+    """Fit the temperatures on the validation baskets `val` of `data_dir` and keep them beside the checkpoint.
 
     Open baskets are drawn as in training: half of them empty, of the others a part is shown. Where the validation baskets hide no
     product of the vocabulary, nothing can be fitted: all are 1, which is said and not kept.
@@ -79,6 +93,6 @@ def fit_temperatures(
         logits, targets = (torch.cat(part) for part in zip(*parts, strict=True))
         found[kind] = fit_temperature(logits, targets)
     with atomic(temperature_path(checkpoint)) as temporary:
-        record = {"checkpoint": fingerprint(checkpoint), "temperature": found, "baskets": len(samples)}
+        record = {**_made_from(checkpoint, data_dir), "temperature": found, "baskets": len(samples)}
         temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     return found

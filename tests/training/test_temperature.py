@@ -1,7 +1,10 @@
-"""Temperatures of validation weeks in which nothing can be hidden: a warning, and nothing is kept."""
+"""Temperatures belong to a checkpoint and its validation weeks; where those hide nothing, none are kept."""
+
+import shutil
 
 import torch
 
+from retailsim.artifacts import SAMPLE_TABLES
 from retailsim.config import PRESETS
 from retailsim.model.basket_model import BasketModel
 from retailsim.reading import load_vocabulary
@@ -15,6 +18,19 @@ def test_validation_baskets_that_hide_nothing_fit_nothing(shop, tmp_path, capsys
     alone = val.select(val.columns["n_products"] == 1)
     model, checkpoint = BasketModel(PRESETS["tiny"].model, load_tables(shop.data), size), tmp_path / "best_model.pt"
     checkpoint.write_bytes(b"a model")
-    found = fit_temperatures(checkpoint, model, alone, size, 64, torch.device("cpu"))
-    assert len(alone) and found == dict.fromkeys(KINDS, 1.0) and kept_temperatures(checkpoint) is None
+    found = fit_temperatures(checkpoint, shop.data, model, alone, size, 64, torch.device("cpu"))
+    assert len(alone) and found == dict.fromkeys(KINDS, 1.0) and kept_temperatures(checkpoint, shop.data) is None
     assert "no temperature is fitted" in capsys.readouterr().err
+
+
+def test_another_validation_split_does_not_inherit_them(shop, tmp_path):
+    """The same training weeks, hence the same vocabulary and a checkpoint that loads, with other validation weeks."""
+    val, size = load_samples(shop.data, "val"), load_vocabulary(shop.data).size
+    model, checkpoint = BasketModel(PRESETS["tiny"].model, load_tables(shop.data), size), tmp_path / "best_model.pt"
+    checkpoint.write_bytes(b"a model")
+    found = fit_temperatures(checkpoint, shop.data, model, val, size, 64, torch.device("cpu"))
+    assert kept_temperatures(checkpoint, shop.data) == found and set(found.values()) != {1.0}
+    other = tmp_path / SAMPLE_TABLES["val"].path
+    other.parent.mkdir(parents=True)
+    shutil.copy(SAMPLE_TABLES["test"].at(shop.data), other)
+    assert kept_temperatures(checkpoint, tmp_path) is None
