@@ -79,6 +79,16 @@ def refuse_changed(root: Path, *inputs: Artifact) -> None:
         _refuse_changed(path, fingerprint(path))
 
 
+def refuse_remade(first_output: Artifact, stage: str, root: Path, *inputs: Artifact) -> None:
+    """A UserError that names the first of `inputs` that is not what `stage` made its outputs from."""
+    made_from = (read_manifest(manifest_path(first_output, stage, root)) or {}).get("inputs", {})
+    for path in (artifact.at(root) for artifact in inputs):
+        if made_from.get(path.name) != fingerprint(path):
+            raise UserError(
+                f'{path} is not what "{first_output.path}" was made from: run "python -m src.{stage}" again'
+            )
+
+
 class Manifest:
     """The manifest of one stage.
 

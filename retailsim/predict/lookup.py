@@ -6,6 +6,7 @@ An unknown customer or store is an error, or a stand-in that is named; it never 
 import difflib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -155,11 +156,12 @@ class Places:
 
 
 def _fewer(labels: Mapping[str, str | None]) -> Iterator[dict[str, str | None]]:
-    """The labels as they are, then fewer and fewer of them, down to none."""
-    names = list(labels)
+    """The labels as they are, then without those that are not known, then fewer and fewer of the others, down to none."""
     yield dict(labels)
-    for kept in range(len(names) - 1, -1, -1):
-        yield {name: labels[name] for name in names[:kept]}
+    given = [name for name, value in labels.items() if value is not None]
+    for kept in range(len(given), -1, -1):
+        for names in combinations(given, kept):
+            yield {name: labels[name] for name in names}
 
 
 def _named(labels: Mapping[str, str | None]) -> str:

@@ -14,7 +14,7 @@ from rich.table import Table as Grid
 
 from retailsim import console
 from retailsim.artifacts import CACHE, CUSTOMER_CACHE
-from retailsim.errors import UserError
+from retailsim.errors import UserError, refuse_below
 from retailsim.manifest import fingerprint, manifest_path
 from retailsim.predict.bulk import answer_file
 from retailsim.predict.catalogue import read_names
@@ -81,6 +81,7 @@ def predict(
         "store_region": store_region, "novel": "yes" if novel else None,
     }  # fmt: skip
     refuse_contradictions(flags, requests, output, json)
+    refuse_below(1, top=top)
     request = None if requests else Request.from_words(flags)
     predictor = Predictor.load(checkpoint, data_dir, device, read_names(catalogue) if catalogue else None)
     if requests and output:

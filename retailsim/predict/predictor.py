@@ -12,10 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from retailsim.artifacts import CACHE, CALENDAR, CUSTOMER_CACHE, CUSTOMER_EMBEDDINGS, STORE_FEATURES, VOCABULARY
 from retailsim.config import Config
 from retailsim.errors import UserError
 from retailsim.evaluation.ranking import excluded_ids
 from retailsim.labels import UNKNOWN
+from retailsim.manifest import refuse_remade
 from retailsim.model.basket_model import BasketModel
 from retailsim.model.batch import Batch
 from retailsim.model.next_product import shown_to
@@ -101,6 +103,8 @@ class Predictor:
         model = BasketModel(Config.from_json(state["config"]).model, tables, vocabulary.size)
         model.load_state_dict(state["model"])
         model.to(choose_device(device))
+        # People and places are found by the rows of these tables, and looked up by them in the cache.
+        refuse_remade(CUSTOMER_CACHE, CACHE, data_dir, CUSTOMER_EMBEDDINGS, STORE_FEATURES, CALENDAR, VOCABULARY)
         places = Places(data_dir, tables.store.numpy())
         histories = load_purchase_histories(data_dir, vocabulary.size)
         calendar, temperatures = load_calendar(data_dir), kept_temperatures(checkpoint, data_dir)

@@ -86,7 +86,7 @@ class Request:
         given = {name: (words.get(name) or "").strip() for name in FIELDS}
         price_segment, _, lifestage = given["segment"].partition(",")
         return cls(
-            when=_moment(given["when"]),
+            when=moment(given["when"]),
             store=given["store"] or None,
             customer=given["customer"] or None,
             basket=tuple(_items(given["basket"])),
@@ -149,7 +149,8 @@ def _items(text: str) -> list[str]:
     return [item.strip() for item in text.split(",") if item.strip()]
 
 
-def _moment(text: str) -> datetime:
+def moment(text: str) -> datetime:
+    """The date and hour that `text` says; a UserError where it says no hour."""
     try:
         if len(text) <= len("2008-03-15"):  # Python would take midnight
             raise ValueError

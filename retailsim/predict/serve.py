@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from retailsim import console
-from retailsim.errors import UserError
+from retailsim.errors import UserError, refuse_below
 from retailsim.manifest import fingerprint
 from retailsim.predict.catalogue import read_names
 from retailsim.predict.predictor import Predictor
@@ -52,6 +52,9 @@ def serve(
         from retailsim.predict.service import Limits, make_app
     except ImportError as error:
         raise UserError(f'serving needs {error.name}: install it with pip install "retailsim[serve]"') from error
+    refuse_below(1, batch=batch, at_once=at_once)
+    if not seconds > 0:
+        raise UserError(f"--seconds {seconds} leaves no time to answer: give more than 0")
     refuse_taken(host, port)
     predictor = Predictor.load(checkpoint, data_dir, device, read_names(catalogue) if catalogue else None)
     app = make_app(predictor, model_card(predictor, checkpoint), Limits(batch=batch, seconds=seconds, at_once=at_once))

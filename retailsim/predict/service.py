@@ -16,13 +16,13 @@ import anyio
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from starlette.exceptions import HTTPException
 from starlette.requests import Request as HttpRequest
 
 from retailsim.errors import UserError
 from retailsim.predict.predictor import Predictor
-from retailsim.predict.request import Prediction, Request
+from retailsim.predict.request import Prediction, Request, moment
 
 Code = Annotated[str, Field(max_length=200)]
 T = TypeVar("T")
@@ -42,12 +42,23 @@ class Limits:
     at_once: int = 2  # predictions that compute side by side
 
 
+def _with_hour(value: object) -> datetime:
+    try:
+        return moment(
+            str(value)
+        )  # by itself Pydantic takes a date for its midnight, and a number for seconds since 1970
+    except UserError as error:
+        raise ValueError(str(error).removeprefix("--")) from error
+
+
 class Ask(BaseModel):
     """One question: what goes into this basket next?"""
 
     model_config = ConfigDict(extra="forbid")
 
-    when: datetime = Field(description="local time of the shop, without a zone", examples=["2008-03-15T10:00"])
+    when: Annotated[datetime, BeforeValidator(_with_hour)] = Field(
+        description="local time of the shop, without a zone", examples=["2008-03-15T10:00"]
+    )
     store: Code | None = Field(None, description="store code; left out: not known")
     customer: Code | None = Field(
         None, description="customer code; left out: anonymous, or new where a segment is given"

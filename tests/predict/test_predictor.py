@@ -1,15 +1,19 @@
 """What a predictor answers: the model's own numbers for a basket, from nothing later than the week before (C36)."""
 
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import date, datetime, time, timedelta
 
 import ibis
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 import torch
 
-from retailsim.artifacts import TRANSACTIONS
+from retailsim.artifacts import CUSTOMER_EMBEDDINGS, TRANSACTIONS
 from retailsim.errors import UserError
 from retailsim.labels import TRIP_LABELS
 from retailsim.predict import Predictor, Request
@@ -193,6 +197,16 @@ class TestWhatIsNotKnown:
         answer = predictor.predict(replace(asked[1], customer=None, price_segment=segment))
         assert f"price segment {segment}" in answer.notes[0] and "without a history" in answer.notes[0]
 
+    def test_a_life_stage_alone_is_that_life_stage(self, predictor, asked):
+        """A newcomer with it is found, whatever the price segment; any other only where there is none."""
+        people = predictor._people.histories
+        newcomers = people.events == 0
+        for stage in people.values("lifestage"):
+            row = predictor._people.find(replace(asked[1], customer=None, lifestage=stage), 30, False).row
+            own = newcomers & (people._labels["lifestage"] == stage) & (people.weeks <= 30)
+            assert own[row - 1] == own.any(), stage
+        assert row
+
     def test_a_customer_who_comes_later_is_new(self, predictor, asked):  # C19
         people = predictor._people.histories
         late = max(people.names, key=lambda name: people.weeks[people._ends[name][0]])
@@ -254,6 +268,18 @@ def test_names_come_from_the_catalogue(predictor, shop, trained, asked):
     product = predictor.predict(asked[1]).suggestions[0].product
     named = Predictor.load(trained / "best_model.pt", shop.data, names={product: "milk"})
     assert [found.name for found in named.predict(asked[1], top=2).suggestions] == ["milk", None]
+
+
+def test_features_that_the_cache_was_not_made_of_are_refused(shop, trained, tmp_path):  # C39
+    """Other customers stand in their rows: the cache would give them one another's histories."""
+    root = shutil.copytree(shop.data, tmp_path / "data")
+    rows = pq.read_table(root / CUSTOMER_EMBEDDINGS.path)
+    fewer = rows.filter(pc.not_equal(rows["customer_id"], rows["customer_id"][0]))
+    row = pa.array(np.arange(1, len(fewer) + 1))
+    pq.write_table(fewer.set_column(fewer.column_names.index("row"), "row", row), root / CUSTOMER_EMBEDDINGS.path)
+    (root / "features/run_feature_engineering.manifest.json").unlink()
+    with pytest.raises(UserError, match='run "python -m src.training.prepare_tensor_cache" again'):
+        Predictor.load(trained / "best_model.pt", root)
 
 
 def test_a_calibrated_answer_says_so_and_has_the_same_order(predictor, asked, shop, trained):

@@ -68,7 +68,9 @@ def test_it_says_what_it_serves(client, predictor):
 @pytest.mark.parametrize(
     "change, status, code, field, message",
     [
-        ({"when": "soon"}, 422, "invalid", "request.when", "datetime"),
+        ({"when": "soon"}, 422, "invalid", "request.when", "'soon' is no date and hour"),
+        ({"when": "2008-03-15"}, 422, "invalid", "request.when", "write it like 2008-03-15T10:00"),
+        ({"when": 1_205_575_200}, 422, "invalid", "request.when", "is no date and hour"),
         ({"path": "../../x"}, 422, "invalid", "request.path", "not permitted"),
         ({"store": "x" * 201}, 422, "invalid", "request.store", "200"),
         ({"customer": "nobody"}, 422, "refused", None, "nobody"),
@@ -176,6 +178,19 @@ def test_what_cannot_be_listened_on_is_a_sentence(host, port, capsys):  # C39
         assert main(["checkpoint.pt", *flags]) == 2
     said = capsys.readouterr().err
     assert said.startswith(f"error: {' '.join(flags)} cannot be listened on (") and said.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "flags, sentence",
+    [
+        (["--at-once", "0"], "--at-once 0: give at least 1"),
+        (["--batch", "0"], "--batch 0: give at least 1"),
+        (["--seconds", "0"], "--seconds 0.0 leaves no time to answer"),
+    ],
+)
+def test_a_service_that_could_not_answer_is_not_started(flags, sentence, capsys):  # C39
+    assert main(["checkpoint.pt", *flags]) == 2
+    assert sentence in capsys.readouterr().err
 
 
 def test_many_callers_of_a_real_server_get_the_right_answers(service, predictor, ask):
