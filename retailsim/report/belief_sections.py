@@ -66,7 +66,7 @@ def calibration(found: Mapping[str, Any]) -> Section:
     title = "Can its probabilities be believed"
     reading = (
         "On the dotted line a probability can be taken at its word: what is called 20 % happens in 20 of 100 cases. Below the line "
-        "the model is too sure of itself, above it too modest. Predictions use the second line."
+        "the model is too sure of itself, above it too modest."
     )
     record = found.get("calibration", {}).get("trip_unknown")
     if not record:

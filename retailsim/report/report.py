@@ -63,8 +63,8 @@ def report(
     Args:
         checkpoint: a checkpoint of training, e.g. checkpoints/best_model.pt.
         output: the page; one file of about 5 MB that needs no network.
-        evaluation: what "evaluate --json" wrote; left out: evaluation_test.json beside the checkpoint, if it is there.
-        ablation: what "ablate --json" wrote; left out: ablation.json beside the checkpoint, if it is there.
+        evaluation: what "evaluate --json" wrote of this checkpoint; left out: evaluation_test.json beside it, if it is there.
+        ablation: what "ablate --json" wrote of this checkpoint; left out: ablation.json beside it, if it is there.
         customer: whose story is told; left out: the one with most trips.
         catalogue: CSV or Parquet file with columns product_id and name: shows names.
         data_dir: root of what the stages wrote.
@@ -99,24 +99,26 @@ def report(
 
 
 def read_figures(checkpoint: Path, path: Path | None, kind: str) -> dict[str, Any] | None:
-    """The figures of a `kind` of KINDS; None where no file was named and none lies beside the checkpoint."""
+    """The figures of a `kind` of KINDS; None where no file was named and none of this very checkpoint lies beside it."""
     flag, verb, needed = KINDS[kind]
     found = path or checkpoint.with_name(kind)
+    mend = f'write it with "retailsim {verb} {checkpoint} --json {found}"'
     if not found.exists():
         if path:
-            raise UserError(
-                f'{flag} {path} does not exist: write it with "retailsim {verb} {checkpoint} --json {path}"'
-            )
+            raise UserError(f"{flag} {path} does not exist: {mend}")
         return None
     try:
         record = json.loads(found.read_text(encoding="utf-8"))
         if not isinstance(record, dict) or not needed <= set(record):
             raise ValueError("figures are missing")
-        return record
     except ValueError as error:
-        raise UserError(
-            f'{found} is no {flag.removeprefix("--")}: write it with "retailsim {verb} {checkpoint} --json {found}"'
-        ) from error
+        raise UserError(f"{found} is no {flag.removeprefix('--')}: {mend}") from error
+    if record.get("fingerprint") != fingerprint(checkpoint):
+        if path:
+            raise UserError(f"{flag} {path} is of another checkpoint than {checkpoint}: {mend}")
+        console.err.print(f"warning: {found} is of another checkpoint and is left out: {mend}")
+        return None
+    return record
 
 
 def read_epochs(checkpoint: Path) -> list[dict[str, Any]]:

@@ -111,6 +111,8 @@ def in_words(root: Path, engine: ibis.BaseBackend, customer: str) -> str:
 def expectation(predictor: Predictor, request: Request, names: Mapping[str, str]) -> list[str]:
     """What the model expects next to the basket, and how the first expectation changes without each of its products."""
     answer = predictor.predict(request, top=SHOWN)
+    if not answer.suggestions:
+        return [paragraph("With these products in the basket no other is left that the model could expect.")]
     first = answer.suggestions[0].product
     known = [names.get(product, product) for product in request.basket]
     found = [[names.get(s.product, s.product), percent(s.probability, 2)] for s in answer.suggestions]

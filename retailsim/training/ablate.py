@@ -18,6 +18,7 @@ from retailsim import console
 from retailsim.config import PRESETS, Config
 from retailsim.errors import UserError, refuse_below
 from retailsim.evaluation.intervals import units_of
+from retailsim.manifest import fingerprint
 from retailsim.model.basket_model import BasketModel
 from retailsim.reading import load_vocabulary
 from retailsim.storage import atomic
@@ -85,6 +86,7 @@ def ablate(
     units = units_of(protocol.of_hidden(protocol.hidden.customer), protocol.hidden.basket)
     record = {
         "checkpoint": str(checkpoint),
+        "fingerprint": fingerprint(checkpoint),
         "split": split,
         "baskets": len(protocol.samples),
         "exchanged": exchanged_record(ranks, units, seed),

@@ -17,6 +17,7 @@ from retailsim import console, status
 from retailsim.config import Config
 from retailsim.errors import refuse_below
 from retailsim.evaluation.line_up import by_question
+from retailsim.manifest import fingerprint
 from retailsim.model.basket_model import BasketModel
 from retailsim.reading import load_calendar, load_vocabulary
 from retailsim.storage import atomic
@@ -79,6 +80,7 @@ def evaluate(
         protocol, scored, temperatures, baselines, before_trip, rivals, load_calendar(data_dir).train_end
     )
     record = to_json(findings, split, str(checkpoint))
+    record["fingerprint"] = fingerprint(checkpoint)
     record["baseline_settings"] = "published" if tuned_settings(data_dir) is None else "tuned"
     status.warn_of_stale(data_dir)  # beside the figures; what could not be read was refused before
     show_record(record, state["epoch"], len(protocol.samples), detailed)

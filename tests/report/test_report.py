@@ -165,6 +165,19 @@ def test_what_is_not_there_is_said(shop, trained, tmp_path):
     assert "There is no metrics.jsonl" in html and "Not evaluated yet: retailsim evaluate" in html
 
 
+def test_figures_of_another_model_are_left_out(shop, trained, evaluated, tmp_path, capsys):
+    """Beside the checkpoint: with a warning; named by a flag: refused."""
+    other, figures = tmp_path / "epoch_1.pt", tmp_path / "evaluation_test.json"
+    shutil.copy(trained / "epoch_1.pt", other)
+    shutil.copy(evaluated / "evaluation_test.json", figures)
+    flags = [str(other), "-o", str(tmp_path / "r.html"), "--data-dir", str(shop.data)]
+    assert main(flags) == 0
+    assert f"{figures} is of another checkpoint and is left out: write it with" in capsys.readouterr().err
+    assert "Not evaluated yet" in (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert main([*flags, "--evaluation", str(figures)]) == 2
+    assert f"{figures} is of another checkpoint than {other}" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     "flags, sentence",
     [
