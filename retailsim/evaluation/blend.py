@@ -69,6 +69,8 @@ def lessons(kitchen: Kitchen, *sets: HiddenSet) -> Lessons:
             keep = has_any[found.row]
             groups = np.bincount(found.row, minlength=len(baskets))[has_any]
             parts.append(Lessons(found.features[keep], label[keep], groups))
+    if not any(len(part.groups) for part in parts):
+        raise UserError("the blend has no basket to learn on in the weeks before the split: leave out --blend")
     return Lessons(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 

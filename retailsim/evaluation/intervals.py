@@ -5,7 +5,7 @@ Tibshirani 1993, chapter 8). Each replicate gives every customer a Poisson(1) we
 replacement, which needs no list of draws and can be made in blocks.
 """
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -43,9 +43,29 @@ def intervals(
         replicates: how many.
     """
     columns = np.stack(list(values.values()), axis=1)
-    means = replicate_means(columns, units, np.random.default_rng(seed), replicates)
-    low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
-    return dict(zip(values, zip(low.tolist(), high.tolist(), strict=True), strict=True))
+    return _ends(list(values), replicate_means(columns, units, np.random.default_rng(seed), replicates))
+
+
+def share_intervals(
+    values: Mapping[Name, np.ndarray],
+    wholes: Mapping[Name, np.ndarray],
+    units: np.ndarray,
+    seed: int,
+    replicates: int = REPLICATES,
+) -> dict[Name, tuple[float, float]]:
+    """As `intervals`, of the mean of each of `values` as a share of the mean of the whole of the same name.
+
+    Both are drawn together, so that a share that is the same for every customer is certain; 0 of a whole of 0.
+    """
+    columns = np.stack([*values.values(), *(wholes[name] for name in values)], axis=1)
+    part, whole = np.split(replicate_means(columns, units, np.random.default_rng(seed), replicates), 2, axis=1)
+    shares = np.divide(part, whole, out=np.zeros_like(part), where=whole != 0)
+    return _ends(list(values), shares)
+
+
+def _ends(names: Sequence[Name], replicates: np.ndarray) -> dict[Name, tuple[float, float]]:
+    low, high = np.quantile(replicates, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
+    return dict(zip(names, zip(low.tolist(), high.tolist(), strict=True), strict=True))
 
 
 def replicate_means(

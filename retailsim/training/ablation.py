@@ -2,7 +2,8 @@
 
 Exchanged: every basket gets the tensor of another one, drawn once; what the model learned to read there now misleads it.
 Missing: the tensor's absent state in training and in evaluation alike: the unknown customer or store, the same hour of the
-same day, no price history and none paid, products that are not told apart, a hidden trip.
+same day, no price history and none paid, products without attributes and embeddings, a hidden trip. A model that counts
+what was bought before (`small`, `best`) still tells products by their ids.
 
 Legend: B baskets · S places.
 """
@@ -58,13 +59,22 @@ def exchange_columns(samples: Samples, tensor: str | None, seed: int) -> Samples
     them go their purchase histories.
     """
     order = np.random.default_rng(seed).permutation(len(samples))
-    if tensor in ("T1", "T5"):
-        week = samples.columns["week"]
-        order[np.argsort(week, kind="stable")] = order[np.argsort(week[order], kind="stable")]
+    week = samples.columns["week"] if tensor in ("T1", "T5") else np.zeros(len(samples), dtype=int)
+    order = _next_of_week(order[np.argsort(week[order], kind="stable")], week)
     if tensor == "T6":
         return replace(samples, trip=samples.trip[order])
     moved = {name: samples.columns[name][order] for name in COLUMNS.get(tensor or "", ())}
     return replace(samples, columns={**samples.columns, **moved})
+
+
+def _next_of_week(shuffled: np.ndarray, week: np.ndarray) -> np.ndarray:
+    """For each basket the next one of its week in the order `shuffled`, in which weeks stand together; the first after the last."""
+    is_last = np.append(week[shuffled][1:] != week[shuffled][:-1], True)
+    following = np.roll(shuffled, -1)
+    following[is_last] = shuffled[np.roll(is_last, 1)]
+    order = np.empty_like(shuffled)
+    order[shuffled] = following
+    return order
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import numpy as np
 from rich.table import Table as Grid
 from scipy.stats import t as student
 
-from retailsim.evaluation.intervals import LEVEL, intervals
+from retailsim.evaluation.intervals import LEVEL, share_intervals
 from retailsim.evaluation.metrics import VALUES, Metrics
 from retailsim.training.ablation import CLAIMS, TENSORS
 
@@ -31,7 +31,7 @@ def exchanged_record(ranks: Mapping[str | None, np.ndarray], units: np.ndarray, 
         if tensor
         for name in METRICS
     }
-    ends = intervals(lost, units, seed)
+    ends = share_intervals(lost, {key: VALUES[key[1]](whole) for key in lost}, units, seed)
     for tensor in (name for name in ranks if name):
         left = Metrics.from_ranks(ranks[tensor])
         drops = {}
@@ -39,7 +39,7 @@ def exchanged_record(ranks: Mapping[str | None, np.ndarray], units: np.ndarray, 
             before, after = getattr(full, name), getattr(left, name)
             drops[name] = {
                 "drop": _part(before - after, before),
-                "interval": [_part(end, before) for end in ends[tensor, name]],
+                "interval": list(ends[tensor, name]),
             }
         record["tensors"][tensor] = {"metrics": left.to_json(), "drops": drops, "claim": CLAIMS[tensor]}
     return record

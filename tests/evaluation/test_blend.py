@@ -3,6 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from retailsim.errors import UserError
 from retailsim.evaluation.baselines import rank_hidden
 from retailsim.evaluation.blend import Blend, learn, lessons
 from retailsim.evaluation.candidates import FEATURES, TRIP_FEATURES, Kitchen
@@ -113,6 +114,11 @@ def test_the_blend_learns_what_a_known_trip_gives_away_and_no_more_without():  #
         blend = Blend(Kitchen(market, 30, DEFAULTS), ranker, 30, is_known)
         hits[blend.name] = (rank_hidden(blend, asked).overall <= 1).mean()
     assert hits["blend, trip known"] > 0.95 and 0.35 < hits["blend, trip unknown"] < 0.65
+
+
+def test_no_basket_to_learn_on_is_refused():  # C39
+    with pytest.raises(UserError, match="no basket to learn on in the weeks before the split: leave out --blend"):
+        lessons(None)
 
 
 def test_products_that_are_no_candidates_stay_behind_in_the_order_of_the_fallback(shops):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from retailsim.evaluation.intervals import REPLICATES, intervals, replicate_means, units_of
+from retailsim.evaluation.intervals import REPLICATES, intervals, replicate_means, share_intervals, units_of
 from retailsim.evaluation.metrics import VALUES
 
 MISS = 100.0
@@ -83,3 +83,13 @@ def test_a_paired_difference_is_seen_where_two_intervals_overlap():
     gaps = {"to others": (ranks == 1.0) * 1.0 - (others == 1), "to itself": np.zeros(len(ranks))}
     found = intervals(gaps, units, seed=0)
     assert found["to others"][0] > 0 and found["to itself"] == (0, 0)
+
+
+def test_a_share_that_is_the_same_for_everybody_is_certain():
+    """Half of every basket's figure is lost: how high the figure is varies with the customers, the share does not."""
+    ranks, units = _shop(np.random.default_rng(4), 60)
+    whole = VALUES["mrr"](ranks)
+    (low, high), lost = share_intervals({"a": whole / 2}, {"a": whole}, units, seed=0)["a"], whole / 2
+    assert low == pytest.approx(0.5) == high
+    assert np.diff(intervals({"a": lost / whole.mean()}, units, seed=0)["a"])[0] > 0.05
+    assert share_intervals({"a": 0 * whole}, {"a": 0 * whole}, units, seed=0) == {"a": (0.0, 0.0)}

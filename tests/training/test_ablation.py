@@ -47,6 +47,20 @@ def test_baskets_exchange_what_a_tensor_is_looked_up_by_and_nothing_else(tensor)
         assert rows[0] == rows[1]  # whole rows are exchanged, none is lost, the same by the same seed
 
 
+def test_no_basket_keeps_its_own():  # C34
+    """But one that is alone in its week, where the exchange is within weeks."""
+    samples = make_samples(LENGTHS)
+    week = np.repeat([3, 5, 6, 9], [1, 2, 7, 30])
+    samples = replace(
+        samples, columns={**samples.columns, "week": week, "store_row": np.arange(40), "day": np.arange(40)}
+    )
+    for tensor, name in (("T5", "store_row"), ("T3", "day")):
+        moved = ablation.exchange_columns(samples, tensor, seed=1).columns[name]
+        stays = np.flatnonzero(moved == np.arange(40))
+        assert stays.tolist() == ([0] if tensor == "T5" else [])
+        assert tensor == "T3" or (week[moved] == week).all()
+
+
 @pytest.mark.parametrize("tensor", ["T2", "T4"])
 def test_visible_places_exchange_rows_and_hidden_ones_keep_theirs(tensor):  # C20 C34
     samples, model = make_samples(LENGTHS), make_model(make_tables())
