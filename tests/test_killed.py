@@ -26,9 +26,11 @@ def contents(root: Path) -> dict[str, bytes]:
 
 
 SERVER = """
-import importlib, os, sys
+import functools, importlib, os, sys
 from pathlib import Path
+import holidays.countries, ibis, pandas, torch._dynamo  # what the first walk would import on the way
 from tests import recipe
+ibis.duckdb.connect = functools.partial(ibis.duckdb.connect, threads=1)
 for module, _ in recipe.PREPARATION:
     importlib.import_module(f"retailsim.{module}")
 shop = recipe.Shop(*map(Path, sys.argv[1:4]))

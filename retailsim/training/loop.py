@@ -72,7 +72,9 @@ def fit(
                     wish.check_alone,
                     run.num_workers,
                 )
-                is_best = val_loss < progress.best_val_loss
+                is_best = (
+                    val_loss <= progress.best_val_loss
+                )  # equal: nothing can be hidden, and the last epoch is taken
                 report = EpochReport(
                     epoch,
                     phase.name,

@@ -97,7 +97,13 @@ def _load_market(root: Path, vocabulary: Vocabulary) -> tuple[Market, pa.Array]:
 
 
 def _protocol(samples: Samples, market: Market, basket_ids: pa.Array) -> Protocol:
-    index = pc.index_in(pa.array(samples.columns["basket_id"], pa.string()), value_set=basket_ids).to_numpy()
+    found = pc.index_in(pa.array(samples.columns["basket_id"], pa.string()), value_set=basket_ids)
+    if found.null_count:
+        raise UserError(
+            f"{found.null_count:,} baskets of the samples are not among the transactions, which were made anew since: "
+            f'run "python -m src.training.prepare_samples" again, and the stages before and after it ("retailsim status")'
+        )
+    index = found.to_numpy()
     hidden = hide(
         samples.starts,
         samples.products,

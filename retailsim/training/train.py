@@ -11,6 +11,7 @@ from typing import Literal
 from retailsim import console, status
 from retailsim.config import PRESETS, Config
 from retailsim.errors import UserError, refuse_below
+from retailsim.evaluation.hidden import MIN_PRODUCTS
 from retailsim.model.world_model import parameter_count
 from retailsim.reading import load_vocabulary
 from retailsim.training import checkpoint
@@ -110,6 +111,11 @@ def train(
         console.out.print(f"{config.train.batch_size:,} baskets per step")
     if fabric.is_global_zero:
         status.warn_of_stale(data_dir)
+        if not (samples["val"].columns["n_products"] >= MIN_PRODUCTS).any():
+            console.err.print(
+                "warning: no basket of the validation weeks has two products, so nothing in them can be hidden: the last epoch is "
+                "taken as the best"
+            )
     console.out.print(
         f"{config.preset} preset on {where(run)}: {len(samples['train']):,} training baskets, "
         f"{len(samples['val']):,} validation baskets, vocabulary {vocabulary.size:,}"
