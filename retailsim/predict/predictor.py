@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from retailsim.artifacts import CACHE, CALENDAR, CUSTOMER_CACHE, CUSTOMER_EMBEDDINGS, STORE_FEATURES, VOCABULARY
-from retailsim.config import Config
 from retailsim.errors import UserError
 from retailsim.evaluation.ranking import excluded_ids
 from retailsim.labels import UNKNOWN
@@ -29,6 +28,7 @@ from retailsim.reading import load_calendar, load_vocabulary
 from retailsim.training import checkpoint as checkpoints
 from retailsim.training.dataset import make_batch
 from retailsim.training.device import choose_device
+from retailsim.training.made_from import model_of
 from retailsim.training.masking import Masking
 from retailsim.training.purchases import PurchaseHistories, load_purchase_histories
 from retailsim.training.tables import load_tables
@@ -100,9 +100,7 @@ class Predictor:
         vocabulary = load_vocabulary(data_dir)
         state = checkpoints.load(checkpoint, vocabulary)
         tables = load_tables(data_dir)
-        model = BasketModel(Config.from_json(state["config"]).model, tables, vocabulary.size)
-        model.load_state_dict(state["model"])
-        model.to(choose_device(device))
+        model = model_of(checkpoint, state, tables, vocabulary).to(choose_device(device))
         # People and places are found by the rows of these tables, and looked up by them in the cache.
         refuse_remade(CUSTOMER_CACHE, CACHE, data_dir, CUSTOMER_EMBEDDINGS, STORE_FEATURES, CALENDAR, VOCABULARY)
         places = Places(data_dir, tables.store.numpy())

@@ -19,7 +19,6 @@ from retailsim.config import PRESETS, Config
 from retailsim.errors import UserError, refuse_below
 from retailsim.evaluation.intervals import units_of
 from retailsim.manifest import fingerprint
-from retailsim.model.basket_model import BasketModel
 from retailsim.reading import load_vocabulary
 from retailsim.storage import atomic
 from retailsim.training import checkpoint as checkpoints
@@ -27,6 +26,7 @@ from retailsim.training.ablation import TENSORS, ranks_with
 from retailsim.training.ablation_report import ablation_table, exchanged_record, retrained_record, synergy_line
 from retailsim.training.ablation_runs import Trainer
 from retailsim.training.device import choose_device
+from retailsim.training.made_from import model_of
 from retailsim.training.protocol import Protocol, load_protocol
 from retailsim.training.stopping import EXIT_CODE, Stopped
 from retailsim.training.tables import load_tables
@@ -71,9 +71,7 @@ def ablate(
     vocabulary = load_vocabulary(data_dir)
     state = checkpoints.load(checkpoint, vocabulary)
     config, chosen = Config.from_json(state["config"]), choose_device(device)
-    model = BasketModel(config.model, load_tables(data_dir), vocabulary.size)
-    model.load_state_dict(state["model"])
-    model.to(chosen)
+    model = model_of(checkpoint, state, load_tables(data_dir), vocabulary).to(chosen)
     protocol = fresh(load_protocol(data_dir, split, vocabulary), max_baskets)
     console.out.print(
         f"{checkpoint} (epoch {state['epoch']}) on {split}: {len(protocol.samples):,} fresh baskets, trip known"

@@ -11,7 +11,6 @@ from retailsim.artifacts import SAMPLE_TABLES
 from retailsim.config import Config
 from retailsim.evaluation.metrics import Metrics
 from retailsim.manifest import fingerprint
-from retailsim.model.basket_model import BasketModel
 from retailsim.model.lookup import Tables
 from retailsim.storage import atomic
 from retailsim.training import checkpoint as checkpoints
@@ -19,6 +18,7 @@ from retailsim.training.ablation import TENSORS, ranks_with, without_config, wit
 from retailsim.training.device import choose_device
 from retailsim.training.fabric import make_fabric
 from retailsim.training.loop import fit
+from retailsim.training.made_from import model_of
 from retailsim.training.protocol import Protocol
 from retailsim.training.run import Run
 from retailsim.training.samples import load_samples
@@ -119,10 +119,8 @@ class Trainer:
 
     def _measure(self, config: Config, missing: Sequence[str], tables: Tables, folder: Path) -> dict[str, Any]:
         device = choose_device(self._device)
-        state = checkpoints.load(folder / "best_model.pt", self._vocabulary)
-        model = BasketModel(config.model, tables, self._vocabulary.size)
-        model.load_state_dict(state["model"])
-        model.to(device)
+        best = folder / "best_model.pt"
+        model = model_of(best, checkpoints.load(best, self._vocabulary), tables, self._vocabulary).to(device)
         asked = replace(self._protocol, samples=without_samples(self._protocol.samples, missing))
         ranks = ranks_with(model, asked, config.train.batch_size, device, is_trip_known="T6" not in missing)
         return Metrics.from_ranks(ranks).to_json()

@@ -19,6 +19,7 @@ from retailsim.model.basket_model import BasketModel
 from retailsim.model.batch import Batch
 from retailsim.training import checkpoint, dataset, objective
 from retailsim.training.audit_findings import Finding, judged
+from retailsim.training.made_from import model_of
 from retailsim.training.masking import Masking
 from retailsim.training.samples import Samples
 from retailsim.training.schedule import phase_at
@@ -47,10 +48,7 @@ def random_model(root: Path, vocabulary: Vocabulary) -> BasketModel:
 def trained_model(path: Path, root: Path, vocabulary: Vocabulary) -> tuple[BasketModel, Config]:
     """The checkpoint's model on the tables under `root`; a UserError where it does not fit."""
     state = checkpoint.load(path, vocabulary)
-    config = Config.from_json(state["config"])
-    model = BasketModel(config.model, load_tables(root), vocabulary.size)
-    model.load_state_dict(state["model"])
-    return model.eval(), config
+    return model_of(path, state, load_tables(root), vocabulary).eval(), Config.from_json(state["config"])
 
 
 @torch.no_grad()

@@ -1,9 +1,9 @@
 """Checkpoints: written atomically, read without executing anything, complete or refused (SPEC C28).
 
-A checkpoint holds the configuration, the model's weights, the optimiser's state, the digest of the vocabulary, the number of
-threads, and how far the training had come (`progress.Progress`), so that evaluation rebuilds the model without guessing and
-a resumed run ends as if it had never stopped. The file is a ZIP archive
-whose comment is the digest of all before it.
+A checkpoint holds the configuration, the model's weights, the optimiser's state, the digest of the vocabulary, what it keeps of
+its data (`made_from`), the number of threads, and how far the training had come (`progress.Progress`), so that evaluation
+rebuilds the model without guessing and a resumed run ends as if it had never stopped. The file is a ZIP archive whose
+comment is the digest of all before it.
 epoch_N.pt follows epoch N; epoch_N_step_S.pt stands inside epoch N, after S steps.
 """
 
@@ -22,9 +22,9 @@ from retailsim.errors import UserError
 from retailsim.storage import atomic
 from retailsim.vocab import Vocabulary
 
-FORMAT = 14
+FORMAT = 15
 FIELDS = (
-    "format", "config", "model", "optimizer", "vocabulary", "threads",
+    "format", "config", "model", "optimizer", "vocabulary", "products", "baskets", "threads",
     "epoch", "step", "sums", "best_val_loss", "reports",
 )  # fmt: skip
 PARTIAL = re.compile(r"epoch_(\d+)_step_(\d+)\.pt")  # inside an epoch

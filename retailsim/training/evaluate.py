@@ -14,7 +14,6 @@ import torch
 import tyro
 
 from retailsim import console, status
-from retailsim.config import Config
 from retailsim.errors import refuse_below
 from retailsim.evaluation.line_up import by_question
 from retailsim.manifest import fingerprint
@@ -25,6 +24,7 @@ from retailsim.training import checkpoint as checkpoints
 from retailsim.training.auxiliary import fit_rivals
 from retailsim.training.baseline_ranks import line_up_ranks, tuned_settings
 from retailsim.training.device import choose_device
+from retailsim.training.made_from import model_of
 from retailsim.training.masking import Question
 from retailsim.training.protocol import Protocol, load_protocol
 from retailsim.training.report_card import TRIPS, Findings, to_json
@@ -66,9 +66,7 @@ def evaluate(
     vocabulary = load_vocabulary(data_dir)
     state = checkpoints.load(checkpoint, vocabulary)
     chosen = choose_device(device)
-    model = BasketModel(Config.from_json(state["config"]).model, load_tables(data_dir), vocabulary.size)
-    model.load_state_dict(state["model"])
-    model.to(chosen)
+    model = model_of(checkpoint, state, load_tables(data_dir), vocabulary).to(chosen)
     protocol = load_protocol(data_dir, split, vocabulary)
     temperatures = kept_temperatures(checkpoint, data_dir) or fit_temperatures(
         checkpoint, data_dir, model, load_samples(data_dir, "val"), vocabulary.size, batch_size, chosen

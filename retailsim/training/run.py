@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from lightning_fabric import Fabric
+from torch import Tensor
 
 from retailsim.config import Config
 from retailsim.errors import UserError
@@ -14,6 +15,7 @@ from retailsim.model.lookup import Tables
 from retailsim.model.world_model import parameter_groups
 from retailsim.training import checkpoint
 from retailsim.training.graphs import Graphs
+from retailsim.training.made_from import digest, refuse_other_baskets, refuse_other_products, sketch
 from retailsim.training.progress import Progress
 from retailsim.training.samples import Samples
 from retailsim.training.steps import Share
@@ -51,6 +53,8 @@ class Training:
     forward: Any  # the model as the device runs it
     optimizer: Any
     progress: Progress
+    products: Tensor  # see made_from.sketch
+    baskets: str  # see made_from.digest
     graphs: Graphs | None = None  # on a CUDA device
 
     def save(self, name: str) -> Path:
@@ -63,6 +67,8 @@ class Training:
                 "model": self.model.state_dict(),
                 "optimizer": self.optimizer.optimizer.state_dict(),
                 "vocabulary": checkpoint.vocabulary_digest(self.vocabulary),
+                "products": self.products,
+                "baskets": self.baskets,
                 "threads": self.run.threads,
                 **self.progress.state(),
             }
@@ -88,7 +94,10 @@ class Training:
 def prepare(
     config: Config, tables: Tables, vocabulary: Vocabulary, train: Samples, run: Run, resumed: dict[str, Any] | None
 ) -> Training:
-    """Model and optimiser on their device, as they start or as `resumed` left them."""
+    """Model and optimiser on their device, as they start or as `resumed` left them; a UserError where that had other data."""
+    if resumed:
+        refuse_other_products("--resume: the checkpoint", resumed, tables, vocabulary.size)
+        refuse_other_baskets(resumed, train)
     torch.manual_seed(config.train.seed)
     model = BasketModel(config.model, tables, vocabulary.size, run.gradient_checkpointing)
     model.set_product_counts(product_counts(train, vocabulary.size))
@@ -102,4 +111,5 @@ def prepare(
     progress = Progress.of(resumed) if resumed else Progress()
     device = run.fabric.device
     graphs = Graphs(model.parameters(), device) if device.type == "cuda" and run.graphs else None
-    return Training(config, vocabulary, run, model, forward, wrapped, progress, graphs)
+    products = sketch(tables, vocabulary.size)
+    return Training(config, vocabulary, run, model, forward, wrapped, progress, products, digest(train), graphs)

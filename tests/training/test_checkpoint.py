@@ -31,6 +31,8 @@ def state(vocabulary=VOCABULARY):
         "threads": 1,
         **Progress(epoch=3, best_val_loss=5.25).state(),
         "vocabulary": checkpoint.vocabulary_digest(vocabulary),
+        "products": torch.ones(5),
+        "baskets": "digest",
     }
 
 

@@ -3,11 +3,10 @@
 import numpy as np
 import torch
 
-from retailsim.config import Config
 from retailsim.evaluation.ranking import ranks
-from retailsim.model.basket_model import BasketModel
 from retailsim.reading import load_vocabulary
 from retailsim.training import checkpoint as checkpoints
+from retailsim.training.made_from import model_of
 from retailsim.training.masking import asking
 from retailsim.training.protocol import load_protocol
 from retailsim.training.scoring import answers, score
@@ -19,8 +18,7 @@ CPU = torch.device("cpu")
 def test_first_time_purchases_are_ranked_among_what_the_customer_never_bought(shop, trained):
     vocabulary = load_vocabulary(shop.data)
     state = checkpoints.load(trained / "best_model.pt", vocabulary)
-    model = BasketModel(Config.from_json(state["config"]).model, load_tables(shop.data), vocabulary.size)
-    model.load_state_dict(state["model"])
+    model = model_of(trained / "best_model.pt", state, load_tables(shop.data), vocabulary)
     protocol = load_protocol(shop.data, "test", vocabulary)
     hidden, purchases, size = protocol.hidden, protocol.market.purchases, vocabulary.size
     found = score(model, protocol, "trip_unknown", 64, CPU).ranks
