@@ -43,10 +43,11 @@ def kept_temperatures(checkpoint: Path, data_dir: Path) -> dict[str, float] | No
         return None
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-        if any(record.get(name) != digest for name, digest in _made_from(checkpoint, data_dir).items()):
+        made_from = _made_from(checkpoint, data_dir)
+        if record["checkpoint"] != made_from["checkpoint"] or record.get("validation") != made_from["validation"]:
             return None
         return {kind: float(record["temperature"][kind]) for kind in KINDS}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise UserError(f'{path} is damaged: delete it, or run "retailsim evaluate {checkpoint}" again') from error
 
 
