@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import retailsim
+from retailsim.atomic import atomic, is_as_placed, marks
 from retailsim.errors import UserError
-from retailsim.storage import Artifact, atomic
+from retailsim.storage import Artifact
 
 ENGINES = ("duckdb", "ibis-framework", "numpy", "torch")
 
@@ -101,7 +102,8 @@ class Manifest:
         code: folders and files of the package that the outputs depend on besides the inputs; all, unless given.
         command: flags that are kept for `status`, which says how the stage is called again; others make nothing stale.
 
-    A UserError where an input is not the file that an earlier stage says it wrote: damage that leaves it readable is seen too.
+    A UserError where an input is not the file that an earlier stage says it wrote (damage that leaves it readable is seen
+    too), or was made from another file than one beside it that this stage reads as well.
     """
 
     def __init__(
@@ -117,9 +119,11 @@ class Manifest:
         self.command = {flag: str(value) for flag, value in (command or {}).items() if value is not None}
         self.outputs = [root / artifact.path for artifact in outputs]
         self.path = manifest_path(outputs[0], stage, root)
+        self.inputs = {path: marks(path) for path in inputs}
         prints = {path: fingerprint(path) for path in inputs}
         for path, found in prints.items():
             _refuse_changed(path, found)
+            _refuse_mixed(path, {path.name: found for path, found in prints.items()})
         self.record: dict[str, Any] = {
             "stage": stage,
             "inputs": {path.name: found for path, found in prints.items()},
@@ -143,7 +147,16 @@ class Manifest:
             self.write()
 
     def write(self) -> None:
-        """Say what the outputs were made from; the last thing that a stage does."""
+        """Say what the outputs were made from; the last thing that a stage does.
+
+        A UserError where another process has meanwhile changed what was read, or put its own in the place of what was written.
+        """
+        changed = [path for path, found in self.inputs.items() if not path.exists() or marks(path) != found]
+        changed += [path for path in self.outputs if not is_as_placed(path)]
+        if changed:
+            raise UserError(
+                f"{changed[0]} was changed by another process meanwhile: run this again when that has ended"
+            )
         with atomic(self.path) as temporary:
             record = {**self.record, "outputs": self._output_prints()}
             if self.command:
@@ -152,6 +165,19 @@ class Manifest:
 
     def _output_prints(self) -> dict[str, str]:
         return {path.name: fingerprint(path) for path in self.outputs}
+
+
+def _refuse_mixed(path: Path, others: Mapping[str, str]) -> None:
+    """A UserError where the manifest beside `path` says that it was made from another file than one of `others`, by name."""
+    for beside in sorted(path.parent.glob("*.manifest.json")):
+        written = read_manifest(beside) or {}
+        if path.name not in written.get("outputs", {}):
+            continue
+        for name, found in written["inputs"].items():  # its own source may be called as one of its outputs is
+            if name not in written["outputs"] and others.get(name, found) != found:
+                raise UserError(
+                    f'{path} was made from another {name} than there is now: run "python -m src.{written["stage"]}" again'
+                )
 
 
 def _refuse_changed(path: Path, found: str) -> None:

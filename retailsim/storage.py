@@ -1,17 +1,11 @@
-"""How files between stages are kept: tables, arrays and records, checked when read and written atomically.
-
-An atomic write goes to a temporary file in the same folder, is flushed to disk and then renamed, so that a killed
-run or a full disk leaves the old file or none, never half of one.
-"""
+"""How files between stages are kept: tables, arrays and records, checked when read and written atomically."""
 
 import errno
 import glob
 import json
 import os
 import re
-import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from retailsim.atomic import atomic as atomic
 from retailsim.errors import UserError
 
 
@@ -54,32 +49,11 @@ def engine_errors(engine: ibis.BaseBackend) -> tuple[type[Exception], ...]:
     return (duckdb.Error, OSError)
 
 
-@contextmanager
-def atomic(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` that becomes `path` when the block ends well and vanishes when it does not.
-
-    What a killed process left of an earlier attempt is taken away first. A link stays, and what it leads to is written; what
-    is no file (`--json /dev/stdout`) is a UserError, since it would be replaced.
-    """
-    if path.exists() and not path.is_file():
-        raise UserError(f"{path} is a folder or a device, not a file: name another path")
-    path = path.resolve() if path.is_symlink() else path
-    path.parent.mkdir(parents=True, exist_ok=True)
-    for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
-        if not _is_running(left.name.split(".")[-2]):
-            left.unlink(missing_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        yield temporary
-        with open(temporary, "rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        if error.errno is not None:
-            error.filename = error.filename or str(path)  # a full disk does not say of which file
-        raise
-    finally:
-        temporary.unlink(missing_ok=True)
+def read_parquet(path: Path, engine: ibis.BaseBackend, **options: Any) -> ir.Table:
+    """The file at `path` and no other: DuckDB takes [ ] * ? in a name for a pattern, and a folder a=1 for a column."""
+    if engine.name != "duckdb":
+        return engine.read_parquet(path)
+    return engine.read_parquet(glob.escape(str(path)), hive_partitioning=False, **options)
 
 
 def write_parquet(table: ir.Table, path: Path, engine: ibis.BaseBackend, **options: Any) -> None:
@@ -90,45 +64,6 @@ def write_parquet(table: ir.Table, path: Path, engine: ibis.BaseBackend, **optio
         if number := re.search(r'"errno":"(\d+)"', str(error)):  # DuckDB tells a full disk in words only
             raise OSError(int(number[1]), os.strerror(int(number[1]))) from error
         raise
-
-
-@contextmanager
-def atomic_folder(path: Path) -> Iterator[Path]:
-    """A temporary folder beside `path` that takes its place when the block ends well and vanishes when it does not.
-
-    A folder at `path` is there, whole, until the files of the new one are on the disk; two renames then exchange them.
-    What a killed process left of an earlier attempt is taken away first.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
-        if not _is_running(left.name.split(".")[-2]):
-            shutil.rmtree(left)
-    ours, before = (path.with_name(f".{path.name}.{age}.{os.getpid()}.tmp") for age in ("new", "old"))
-    ours.mkdir()
-    try:
-        yield ours
-        for file in ours.iterdir():
-            with open(file, "rb+") as stream:
-                os.fsync(stream.fileno())
-        if path.exists():
-            os.replace(path, before)
-        os.replace(ours, path)
-        if before.exists():
-            shutil.rmtree(before)
-    finally:
-        if ours.exists():
-            shutil.rmtree(ours)
-
-
-def _is_running(pid: str) -> bool:
-    """Whether process `pid` is there; a temporary file of our own name has no other text in that place."""
-    try:
-        os.kill(int(pid), 0)
-    except (ProcessLookupError, OverflowError, ValueError):
-        return False
-    except PermissionError:  # somebody else's
-        return True
-    return True
 
 
 @dataclass(frozen=True)
@@ -166,7 +101,7 @@ class Table(Artifact):
         """The table as an Ibis expression on `engine`, its columns and dtypes checked."""
         path = self.at(root)
         try:
-            table = engine.read_parquet(path)
+            table = read_parquet(path, engine)
         except engine_errors(engine) as error:
             raise self.damaged(root, f"cannot be read ({_first_line(error)})") from error
         for name, (dtype, _) in self.columns.items():

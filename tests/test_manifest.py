@@ -1,6 +1,7 @@
 """A stage is skipped only when inputs, settings, code and outputs are those that its manifest names."""
 
 import json
+import os
 
 import pytest
 
@@ -48,6 +49,50 @@ def test_an_input_that_is_not_what_its_stage_wrote_is_refused(written):  # C4
     assert str(caught.value) == f'{made} is not the file that its stage wrote: run "python -m src.{STAGE}" again'
     (root / "processed" / "run_pipeline.manifest.json").unlink()  # nobody knows what it should be
     assert Manifest(later.written_by, root, [made], {}, [later]).record["inputs"] == {"a.json": fingerprint(made)}
+
+
+def test_an_input_made_of_another_file_than_that_beside_it_is_refused(written):  # C4
+    """A later stage reads a.json and what was made of it: when a.json is new, that is of yesterday."""
+    source, root, now = written
+    middle, last = (Record(f"{name}/c.json", f"{name}.run_{name}", "c") for name in ("features", "tensors"))
+    middle.write(root, {"rows": 1})
+    Manifest(middle.written_by, root, [OUTPUTS[0].at(root)], {}, [middle]).write()
+
+    def read_both():
+        return Manifest(last.written_by, root, [OUTPUTS[0].at(root), middle.at(root)], {}, [last])
+
+    read_both()
+    OUTPUTS[0].write(root, {"rows": 2})
+    now().write()
+    with pytest.raises(UserError) as caught:
+        read_both()
+    assert str(caught.value) == (
+        f'{middle.at(root)} was made from another a.json than there is now: run "python -m src.features.run_features" again'
+    )
+
+
+def test_a_source_may_be_called_as_what_is_made_of_it(tmp_path):
+    root, made = tmp_path / "data", Record("processed/a.json", STAGE, "a")
+    (tmp_path / "a.json").write_text("raw")
+    stage = Manifest(STAGE, root, [tmp_path / "a.json"], {}, [made])
+    made.write(root, {"rows": 1})
+    stage.write()
+    assert Manifest("features.run", root, [made.at(root)], {}, [made]).record["inputs"]
+
+
+@pytest.mark.parametrize("changed", ["an input", "an output"])
+def test_what_another_process_changed_meanwhile_is_not_said_to_be_ours(written, changed):
+    source, root, now = written
+    manifest, output = now(nrows=5), OUTPUTS[1].at(root)
+    for made in OUTPUTS:
+        made.write(root, {"rows": 5})
+    path = source if changed == "an input" else output
+    other = path.with_suffix(".other")
+    other.write_text(path.read_text())
+    os.replace(other, path)  # what another process does, be it with the same bytes
+    with pytest.raises(UserError, match=f"{path} was changed by another process meanwhile"):
+        manifest.write()
+    assert not now(nrows=5).is_current()
 
 
 def test_changed_settings_are_stale(written):

@@ -16,8 +16,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from retailsim.atomic import atomic, atomic_folder
 from retailsim.errors import UserError
-from retailsim.storage import Array, Record, Table, atomic, atomic_folder, connect
+from retailsim.storage import Array, Record, Table, connect
 
 TABLE = Table(
     "processed/sales.parquet",
@@ -194,6 +195,15 @@ def test_a_truncated_table_is_refused(tmp_path):  # C4
     assert refused(TABLE, tmp_path).startswith("cannot be read (")
     path.write_bytes(b"")
     assert refused(TABLE, tmp_path).endswith(AGAIN)
+
+
+@pytest.mark.parametrize("name, other", [("e[1]", "e1"), ("e*", "ee"), ("week=6", None)])
+def test_a_path_is_itself_and_no_pattern(name, other, tmp_path):
+    """Beside it lies what the name would match as a pattern; a folder's name is no column."""
+    for folder, rows in ((name, ROWS), *(((other, ROWS[:1]),) if other else ())):
+        TABLE.write(tmp_path / folder, sales(rows), connect(), ["product_id"])
+    found = TABLE.read(tmp_path / name, connect()).to_pyarrow()
+    assert sorted(found["product_id"].to_pylist()) == ["P1", "P2"] and found["week"].to_pylist() != [6, 6]
 
 
 def test_a_missing_column_is_named(tmp_path):  # C4

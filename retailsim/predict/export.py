@@ -26,7 +26,7 @@ from retailsim.model.next_product import NextProduct
 from retailsim.predict import programs
 from retailsim.predict.predictor import Predictor
 from retailsim.reading import load_vocabulary
-from retailsim.storage import atomic_folder
+from retailsim.atomic import atomic_folder
 from retailsim.training import checkpoint as checkpoints
 from retailsim.training import tables
 from retailsim.training.histories import MAX_ENTRIES
