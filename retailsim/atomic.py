@@ -29,7 +29,7 @@ def atomic(path: Path) -> Iterator[Path]:
     path = path.resolve() if path.is_symlink() else path
     path.parent.mkdir(parents=True, exist_ok=True)
     for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
-        if not _is_running(left.name.split(".")[-2]):
+        if not is_running(left.name.split(".")[-2]):
             left.unlink(missing_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -55,7 +55,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
-        if not _is_running(left.name.split(".")[-2]):
+        if not is_running(left.name.split(".")[-2]):
             shutil.rmtree(left)
     ours, before = (path.with_name(f".{path.name}.{age}.{os.getpid()}.tmp") for age in ("new", "old"))
     ours.mkdir()
@@ -74,7 +74,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
             shutil.rmtree(ours)
 
 
-def _is_running(pid: str) -> bool:
+def is_running(pid: str) -> bool:
     """Whether process `pid` is there; a temporary file of our own name has no other text in that place."""
     try:
         os.kill(int(pid), 0)

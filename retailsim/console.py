@@ -108,7 +108,9 @@ def answer(call: Callable[[], int | None]) -> int:
         return _refuse(f"{where} cannot be used ({error.strerror}): mend that, or name another path")
     except SystemExit as end:  # help was shown, flags did not parse, or the pipe was closed
         return end.code if isinstance(end.code, int) else 0 if end.code is None else 1
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and str(error) != "Query interrupted":  # what DuckDB makes of Ctrl-C
+            raise
         err.print("interrupted")
         return 130
 

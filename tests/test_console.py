@@ -131,8 +131,9 @@ def test_our_own_mistakes_keep_their_traceback():
             console.run(raising(error), [])
 
 
-def test_an_interrupt_is_exit_code_130(capsys):
-    assert console.run(raising(KeyboardInterrupt()), []) == 130
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), RuntimeError("Query interrupted")])
+def test_an_interrupt_is_exit_code_130(error, capsys):
+    assert console.run(raising(error), []) == 130
     assert capsys.readouterr().err == "interrupted\n"
 
 

@@ -82,6 +82,8 @@ def list_products(transactions: ir.Table, calendar: Calendar) -> ir.Table:
     products = first.mutate(kind=(first.first_week <= calendar.train_end).ifelse("product", "late"))
     number = ibis.row_number().over(order_by=[products.kind == "late", products.product_id])
     rows = products.select("product_id", "kind", row=number + len(SPECIAL_TOKENS))
+    if named := sorted(products.filter(products.product_id.isin(SPECIAL_TOKENS)).product_id.to_pyarrow().to_pylist()):
+        raise UserError(f"the product {named[0]!r} is called as a special token of the vocabulary: give it another id")
     special = [{"product_id": token, "kind": "special", "row": row} for row, token in enumerate(SPECIAL_TOKENS)]
     return rows.union(ibis.memtable(special, schema={"product_id": "string", "kind": "string", "row": "int64"}))
 

@@ -18,8 +18,8 @@ from typing import Any
 
 import torch
 
+from retailsim.atomic import atomic, is_running
 from retailsim.errors import UserError
-from retailsim.storage import atomic
 from retailsim.vocab import Vocabulary
 
 FORMAT = 15
@@ -91,9 +91,10 @@ def _plain(value: Any) -> Any:
 
 
 def tidy(folder: Path) -> None:
-    """Delete what a killed process left half-written in `folder`."""
+    """Delete what a killed process left half-written in `folder`; another training may be writing there."""
     for path in folder.glob(".*.tmp"):
-        path.unlink()
+        if not is_running(path.name.split(".")[-2]):
+            path.unlink(missing_ok=True)
 
 
 def newest(folder: Path) -> Path | None:
