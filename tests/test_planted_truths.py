@@ -35,18 +35,7 @@ def test_complements_are_neighbours(retailer):  # C8
 def test_the_model_beats_popularity_and_personal_frequency(retailer):  # C33
     for module, flags in recipe.PREPARATION[2:]:
         assert recipe.call(module, [*flags, "--data-dir", retailer.data], retailer) == 0
-    flags = [
-        "--preset",
-        "tiny",
-        "--epochs",
-        "2",
-        "--warmup-epochs",
-        "0",
-        "--finetune-epochs",
-        "1",
-        "--batch-size",
-        "64",
-    ]
+    flags = "--preset tiny --epochs 1 --warmup-epochs 0 --finetune-epochs 0 --batch-size 64".split()
     paths = ["--data-dir", retailer.data, "--checkpoint-dir", retailer.checkpoints]
     assert recipe.call("training.train", [*flags, "--mask-prob", "0.3", *paths], retailer) == 0
     path = retailer.checkpoints / "evaluation.json"
