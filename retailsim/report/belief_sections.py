@@ -62,15 +62,21 @@ def _novel(found: Mapping[str, Any] | None) -> list[str | Figure]:
 
 
 def calibration(found: Mapping[str, Any]) -> Section:
-    """How often the top prediction is right, by how sure the model is of it."""
+    """How often the top prediction is right, by how sure the model is of it: of baskets in hand, and before the trip."""
     title = "Can its probabilities be believed"
     reading = (
         "On the dotted line a probability can be taken at its word: what is called 20 % happens in 20 of 100 cases. Below the line "
         "the model is too sure of itself, above it too modest."
     )
-    record = found.get("calibration", {}).get("trip_unknown")
-    if not record:
-        return Section(title, reading, [paragraph("This evaluation did not measure it.", is_soft=True)])
+    questions = {
+        "First predictions, trip unknown": found.get("calibration", {}).get("trip_unknown"),
+        "First predictions before the trip, nothing in the basket": (found.get("before_trip") or {}).get("calibration"),
+    }
+    parts = [part for name, record in questions.items() if record for part in _reliability(name, record)]
+    return Section(title, reading, parts or [paragraph("This evaluation did not measure it.", is_soft=True)])
+
+
+def _reliability(question: str, record: Mapping[str, Any]) -> list[str | Figure]:
     traces: list[Mapping[str, Any]] = [
         {
             "type": "scatter",
@@ -95,7 +101,7 @@ def calibration(found: Mapping[str, Any]) -> Section:
         "yaxis": {"title": {"text": "how often right, %"}, "range": [0, 1.1 * most]},
     }
     text = (
-        f"First predictions, trip unknown; temperature {record['temperature']:.2f}, fitted on the validation weeks. Mean distance from "
+        f"{question}; temperature {record['temperature']:.2f}, fitted on the validation weeks. Mean distance from "
         f"the dotted line (expected calibration error): {'; '.join(sentences)}."
     )
-    return Section(title, reading, [paragraph(text), Figure(traces, layout)])
+    return [paragraph(text), Figure(traces, layout)]

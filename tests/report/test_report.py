@@ -12,7 +12,7 @@ import pytest
 
 from retailsim.config import PRESETS
 from retailsim.report.ablation_section import ablation
-from retailsim.report.belief_sections import breakdowns
+from retailsim.report.belief_sections import breakdowns, calibration
 from retailsim.report.model_sections import metrics, verdict
 from retailsim.report.page import Figure
 from retailsim.report.report import TRAINING_FLAGS, main, training_command
@@ -151,6 +151,17 @@ def test_the_ablations_figures_are_its_files(page, evaluated):
         assert [100 * of["drop"] - low, 100 * of["drop"] + high] == pytest.approx([100 * end for end in of["interval"]])
     assert (retrained["error_y"]["arrayminus"], retrained["error_y"]["array"]) == ([12.5], [25.0])
     assert (retrained["x"], retrained["y"]) == (["T1"], [25.0]) and claims["y"][0] == 15
+
+
+def test_both_questions_are_calibrated_with_their_own_temperature(evaluated):
+    found = json.loads((evaluated / "evaluation_test.json").read_text())
+    told, drawn = calibration(found).parts[::2], calibration(found).parts[1::2]
+    records = (found["calibration"]["trip_unknown"], found["before_trip"]["calibration"])
+    for text, figure, record in zip(told, drawn, records, strict=True):
+        assert f"temperature {record['temperature']:.2f}, fitted" in text
+        assert figure.data[2]["x"] == [100 * b["confidence"] for b in record["after"]["reliability"]]
+    assert "trip unknown" in told[0] and "before the trip" in told[1]
+    assert "did not measure it" in calibration({}).parts[0]
 
 
 def test_the_story_shows_the_models_own_prediction(page, evaluated, shop):
