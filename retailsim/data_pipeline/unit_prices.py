@@ -42,8 +42,8 @@ def derive_prices(transactions: ir.Table) -> ir.Table:
 
 def weekly_prices(transactions: ir.Table) -> ir.Table:
     """One row per product, store and week: median `price` in £ (null: no usable row), `n_sales`, format and region."""
-    usable = (transactions.spend > 0) & (transactions.quantity > 0)
     price = (transactions.spend.cast("float64") / transactions.quantity.cast("float64")).round(DECIMALS)
+    usable = (transactions.quantity > 0) & (price > 0)  # a penny for a million is rounded to no price at all
     sales = transactions.select(
         *KEYS,
         price=ibis.ifelse(usable, price, None),
@@ -102,12 +102,23 @@ def chain_prices(own: ir.Table) -> ir.Table:
     levelled = own.inner_join(format_levels(own), ["store_format", "week"])
     weekly = levelled.group_by("product_id", "week").agg(chain_now=(levelled.price / levelled.level).median())
     quarter = ibis.window(group_by="product_id", order_by="week", range=(-WINDOW, -1))
-    earlier = ibis.window(group_by="product_id", order_by="week", preceding=(None, 1))
     return weekly.mutate(
         chain_base=weekly.chain_now.median().over(quarter),
         chain_weeks=weekly.chain_now.count().over(quarter),
-        chain_last=weekly.chain_now.last().over(earlier),
+        chain_last=last_known(weekly.chain_now, weekly.week, ["product_id"]),
     )
+
+
+@ibis.udf.agg.builtin
+def max_by(price: float, week: int) -> float:  # type: ignore[empty-body]
+    """The engine's own: the price of the last week; a row whose week is null does not count."""
+
+
+def last_known(price: ir.FloatingColumn, week: ir.IntegerColumn, entity: list[str]) -> ir.FloatingColumn:
+    """The last price that is not null in an earlier week of `entity`, however far back; null where there is none."""
+    # Not `last`, which keeps nulls: Ibis says IGNORE NULLS to no engine.
+    earlier = ibis.window(group_by=entity, order_by=week, preceding=(None, 1))
+    return max_by(price, price.notnull().ifelse(week, ibis.null(week.type()))).over(earlier)
 
 
 def with_believed_prices(rows: ir.Table) -> ir.Table:
@@ -120,8 +131,7 @@ def with_believed_prices(rows: ir.Table) -> ir.Table:
     off = (ratio > SUSPECT_FACTOR) | (ratio < 1 / SUSPECT_FACTOR)
     rows = rows.mutate(is_suspect=(off & (rows.base_weeks >= SUSPECT_WEEKS)).fill_null(False))
     rows = rows.mutate(sale=ibis.ifelse(rows.is_suspect, None, rows.price))
-    earlier = ibis.window(group_by=["product_id", "store_id"], order_by="week", preceding=(None, 1))
-    rows = rows.mutate(store_last=rows.sale.last().over(earlier))
+    rows = rows.mutate(store_last=last_known(rows.sale, rows.week, ["product_id", "store_id"]))
     here = ["product_id", "store_region", "week"]
     missing = rows.filter(rows.sale.isnull()).select(*here).distinct()
     nearby = rows.semi_join(missing, here)

@@ -165,16 +165,29 @@ def basket_faults(rows: ir.Table, schema: Schema) -> ir.Table:
 def repeat_faults(rows: ir.Table, schema: Schema) -> ir.Table:
     """Rows of a basket that stands in the source twice or more, but for its first copy: a file or week given twice.
 
-    Every row of such a basket is there equally often. A product that a basket lists twice beside others is no repetition.
+    Every row of such a basket is there equally often, and each copy begins behind the one before or lies in another file.
+    Equal rows side by side, as a till writes that lists every unit, are no repetition.
     """
     same = ("basket_id", "product_id", "quantity", "spend")
     products = rows.group_by("basket_id", "product_id").agg(n=rows.count())
     suspects = rows.semi_join(products.filter(products.n > 1), "basket_id")
-    lines = suspects.group_by(*same).agg(n=suspects.count())
-    baskets = lines.group_by("basket_id").agg(least=lines.n.min(), most=lines.n.max())
-    twice = suspects.semi_join(baskets.filter((baskets.least == baskets.most) & (baskets.least > 1)), "basket_id")
-    copies = twice.mutate(copy=ibis.row_number().over(group_by=same, order_by=KEY))
-    return _first_of(copies, [("basket_id", REPEATS, copies["copy"] > 0)], schema)
+    lines = suspects.group_by(*same).agg(n=suspects.count(), files=suspects.file.nunique())
+    baskets = lines.group_by("basket_id").agg(
+        lines=lines.count(), least=lines.n.min(), most=lines.n.max(), is_even=lines.files.min() == lines.files.max()
+    )
+    twice = suspects.inner_join(baskets.filter((baskets.least == baskets.most) & (baskets.least > 1)), "basket_id")
+    in_line = ibis.window(group_by=same, order_by=KEY)
+    copies = twice.mutate(
+        copy=ibis.row_number().over(in_line),
+        place=ibis.row_number().over(group_by="basket_id", order_by=KEY),
+        is_elsewhere=twice.file != twice.file.min().over(group_by=same),
+        is_next=(twice.file == twice.file.lag().over(in_line)) & (twice.row == twice.row.lag().over(in_line) + 1),
+    )
+    # A basket of one line has no order to go by: its copies must not be neighbours.
+    is_amid = (copies.place // copies.lines != copies["copy"]) | ((copies.lines == 1) & copies.is_next.fill_null(False))
+    copies = copies.mutate(is_mixed=is_amid.cast("int64").max().over(group_by="basket_id") == 1)
+    is_again = copies.is_mixed.ifelse(copies.is_elsewhere & copies.is_even, copies["copy"] > 0)
+    return _first_of(copies, [("basket_id", REPEATS, is_again)], schema)
 
 
 def _first_of(rows: ir.Table, rules: list[tuple[str, str, ir.BooleanValue]], schema: Schema) -> ir.Table:

@@ -6,16 +6,19 @@ prices, elasticities, ranges, missions).
 
 import sys
 from collections.abc import Sequence
+from datetime import date
 from pathlib import Path
 
 from retailsim import console
 from retailsim.errors import UserError
+from retailsim.sources.faults import ERA
 from retailsim.sources.synthetic_files import file_name, week_table, write_week
-from retailsim.sources.synthetic_shopping import Retailer
-from retailsim.sources.synthetic_truth import FOLDER, MARK, write_mark, write_truth
+from retailsim.sources.synthetic_shopping import Retailer, monday_of
+from retailsim.sources.synthetic_truth import FOLDER, finish_mark, is_marked, write_mark, write_truth
 
 LEAST = {"customers": 1, "products": 24, "stores": 1, "weeks": 1, "seed": 0}
-MOST = {"products": 99_999, "stores": 99_999, "weeks": 8_000}
+DAYS = (date.fromisoformat(ERA[1]) - monday_of(1)).days + 1  # later ones would be set aside by the first stage
+MOST = {"products": 99_999, "stores": 99_999, "weeks": DAYS // 7}
 
 
 def make_data(
@@ -43,9 +46,11 @@ def make_data(
                 f"--{name} {value} makes no retailer: give at least {LEAST[name]}"
                 + (f" and at most {MOST[name]}" if name in MOST else "")
             )
-    _clear(output)
+    files = _earlier_files(output)
     retailer = Retailer(customers, products, stores, seed)
     write_mark(output, sizes)
+    for file in files:
+        file.unlink()
     rows = 0
     with console.progress("rows", transient=True) as bar:
         task = bar.add_task("weeks", total=weeks, rate="")
@@ -55,22 +60,22 @@ def make_data(
             rows += len(table)
             bar.update(task, completed=week, rate=f"{rows / max(bar.tasks[task].elapsed or 0, 0.001):,.0f}")
     write_truth(output, retailer, weeks)
+    finish_mark(output)
     console.out.print(
         f"{output}: {rows:,} rows in {weeks} files {file_name(1)} … {file_name(weeks)}; truth in {output / FOLDER}"
     )
 
 
-def _clear(output: Path) -> None:
-    """Take away the weekly files of an earlier synthetic retailer; a UserError where the files are somebody else's."""
+def _earlier_files(output: Path) -> list[Path]:
+    """The weekly files of an earlier synthetic retailer; a UserError where the files are somebody else's."""
     if output.exists() and not output.is_dir():
         raise UserError(f"{output} is a file: name a folder with --output")
     files = sorted(output.glob("transactions*"))
-    if files and not (output / FOLDER / MARK).exists():
+    if files and not is_marked(output):
         raise UserError(
             f"{files[0]} was not made by make-data and would be mixed with it: name another folder with --output"
         )
-    for file in files:
-        file.unlink()
+    return files
 
 
 def main(argv: Sequence[str] | None = None) -> int:

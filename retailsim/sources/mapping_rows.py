@@ -15,7 +15,7 @@ import ibis.expr.types as ir
 from retailsim.errors import UserError
 from retailsim.sources.mapping import EVERY_ROW, WEEKDAYS, Column, CountBack, Join, Mapping
 from retailsim.sources.raw_values import day_text, hour_text, numbered_day_text, product_text, shifted, whole_number
-from retailsim.sources.schema import LINE, ROW, SPELLINGS
+from retailsim.sources.schema import LINE, ROW, SPELLINGS, as_text
 
 JOINT = "/"  # between the parts of a value that is made of several columns
 FILE = "__file"  # beside a file's own columns, as ROW and LINE
@@ -79,7 +79,7 @@ def _plain(raw: ir.Table, mapping: Mapping) -> ir.Table:
     """`raw` as text; null where it is empty or says that a value is missing."""
     columns = {name: raw[name] for name in raw.columns if name in (ROW, LINE)}
     for name in (name for name in raw.columns if name not in columns):
-        text = raw[name].cast("string").strip()
+        text = as_text(raw[name]).strip()
         for mark in ("", *mapping.missing):
             text = text.nullif(mark)
         columns[name] = text

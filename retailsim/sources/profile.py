@@ -12,7 +12,7 @@ from datetime import datetime
 import ibis.expr.types as ir
 
 from retailsim.sources.raw_values import HALF_OF_DAY
-from retailsim.sources.schema import NUMBER, WHOLE_NUMBER
+from retailsim.sources.schema import NUMBER, WHOLE_NUMBER, as_text
 
 LOOKED_AT = 1_000
 ALMOST_ALL = 0.98  # share of a column's values that must be of a kind
@@ -56,7 +56,7 @@ class Profile:
 
 def profile_file(raw: ir.Table) -> list[Profile]:
     """The profiles of the columns of `raw`, the rows of one file, in their order."""
-    text = raw.select(**{name: raw[name].cast("string").strip().nullif("") for name in raw.columns})
+    text = raw.select(**{name: as_text(raw[name]).strip().nullif("") for name in raw.columns})
     counts = {"rows": text.count()}
     for i, name in enumerate(text.columns):
         counts |= {f"filled_{i}": text[name].count(), f"distinct_{i}": text[name].nunique()}

@@ -72,14 +72,15 @@ def numbered_day_text(text: ir.StringValue, day_one: str) -> ir.StringValue:
 
 
 def product_text(left: ir.StringValue, right: ir.StringValue) -> ir.StringValue:
-    """The product of two amounts, in hundredths; the text that is no amount where one is none."""
+    """The product of two amounts, in hundredths; the text that is no amount where one is none, both where it is too large."""
     amounts = [
         ibis.ifelse(text.re_search(NUMBER), text, ibis.null("string")).try_cast("decimal(18, 4)")
         for text in (left, right)
     ]
-    product = (amounts[0].cast("float64") * amounts[1].cast("float64")).round(2).cast("decimal(18, 2)").cast("string")
-    wrong = ibis.ifelse(amounts[0].isnull(), left, right)
-    return ibis.ifelse(left.isnull() | right.isnull(), ibis.null("string"), ibis.coalesce(product, wrong))
+    product = (amounts[0].cast("float64") * amounts[1].cast("float64")).round(2)
+    text = product.try_cast("decimal(18, 2)").cast("string")
+    wrong = ibis.cases((amounts[0].isnull(), left), (amounts[1].isnull(), right), else_=left + " × " + right)
+    return ibis.ifelse(left.isnull() | right.isnull(), ibis.null("string"), ibis.coalesce(text, wrong))
 
 
 def whole_number(text: ir.StringValue) -> ir.IntegerValue:

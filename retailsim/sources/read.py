@@ -1,5 +1,6 @@
 """Open raw transactions: one CSV, a folder of weekly files, or Parquet, as one table of text (SPEC C1)."""
 
+import glob
 from pathlib import Path
 
 import ibis
@@ -8,13 +9,14 @@ import ibis.expr.types as ir
 from retailsim.errors import UserError
 from retailsim.sources.mapping import Mapping
 from retailsim.sources.mapping_rows import mapped_rows, matching_files, side_file
-from retailsim.sources.schema import LINE, OPTIONAL_VALUES, ROW, SPELLINGS
+from retailsim.sources.schema import LINE, OPTIONAL_VALUES, ROW, SPELLINGS, as_text
 from retailsim.sources.stored import csv_header, refuse_twins, stored_rows
-from retailsim.storage import engine_errors
+from retailsim.storage import engine_errors, read_parquet
 
 CSV_SUFFIXES = (".csv", ".csv.gz", ".csv.zst")
 SUFFIXES = (*CSV_SUFFIXES, ".parquet")
 EXTRA = 8  # values behind the header's last column that are kept to be shown; still more of them stop the run
+UNFINISHED = "truth/unfinished.json"  # beside the weeks of a synthetic retailer until make-data has written all of them
 NO_NULL = "\x01"  # an empty value is text; null is what a short row lacks
 
 
@@ -48,6 +50,11 @@ def source_files(source: Path, mapping: Mapping | None = None) -> list[Path]:
                 f"{source} holds no transactions: expected files transactions*{{{','.join(SUFFIXES)}}} in it; "
                 f'name another folder or file with "--input"'
             )
+    if (source / UNFINISHED).exists():
+        raise UserError(
+            f"{source} holds a synthetic retailer of which weeks may be missing, as make-data was stopped: "
+            f'run "retailsim make-data --output {source}" again'
+        )
     stems: dict[str, Path] = {}
     for file in files:
         if str(file).encode(errors="replace").decode() != str(file):
@@ -151,7 +158,7 @@ def _read_file(file: Path, engine: ibis.BaseBackend) -> ir.Table:
                 f'with --input, or, where columns are called otherwise, let "retailsim inspect {file} --output mapping.yaml" '
                 f"propose a --mapping"
             )
-        columns[name] = raw[found[0]].cast("string")
+        columns[name] = as_text(raw[found[0]])
     return raw.select(file=ibis.literal(file.name), row=raw[ROW], line=raw[LINE], **columns)
 
 
@@ -166,8 +173,8 @@ def _raw_csv(file: Path, engine: ibis.BaseBackend) -> ir.Table:
     # Nothing is guessed: a guess from the first lines is wrong where quotes or odd rows come late.
     places = [f"c{i}" for i in range(len(names) + EXTRA)]
     raw = engine.read_csv(
-        file, auto_detect=False, columns=dict.fromkeys(places, "VARCHAR"), header=True, delim=delimiter, quote='"', escape='"',
-        null_padding=True, nullstr=NO_NULL, parallel=False,
+        glob.escape(str(file)), hive_partitioning=False, auto_detect=False, columns=dict.fromkeys(places, "VARCHAR"),
+        header=True, delim=delimiter, quote='"', escape='"', null_padding=True, nullstr=NO_NULL, parallel=False,
     )  # fmt: skip
     has_width = raw[places[len(names) - 1]].notnull() & raw[places[len(names)]].isnull()
     line = ibis.literal(delimiter).join([raw[place] for place in places])
@@ -180,7 +187,7 @@ def _raw_csv(file: Path, engine: ibis.BaseBackend) -> ir.Table:
 def _raw_parquet(file: Path, engine: ibis.BaseBackend) -> ir.Table:
     """A Parquet file with its own columns, ROW and LINE (null: its rows have one width)."""
     if engine.name != "duckdb":
-        raw = engine.read_parquet(file)
+        raw = read_parquet(file, engine)
         return raw.mutate(**{ROW: ibis.row_number() + 1, LINE: ibis.null("string")})
-    raw = engine.read_parquet(file, file_row_number=True)
+    raw = read_parquet(file, engine, file_row_number=True)
     return raw.mutate(**{ROW: raw.file_row_number + 1, LINE: ibis.null("string")})

@@ -1,7 +1,7 @@
 """What the synthetic retailer plants, written beside its data in `truth/` (SPEC C6).
 
 One Parquet file per kind of truth, its rows sorted; `retailer.json` holds the sizes and seed, and marks the folder as
-made here. Prices are £ per item in the chain before a store's price level; weeks count from 1.
+made here. It is called `unfinished.json` until all else is written. Prices are £ per item in the chain before a store's price level; weeks count from 1.
 """
 
 import json
@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 
+from retailsim.sources.read import UNFINISHED
 from retailsim.sources.synthetic_prices import PriceBook
 from retailsim.sources.synthetic_shopping import Retailer
 from retailsim.sources.synthetic_world import FORMATS, MISSIONS, PRICE_LEVEL, REGIONS, Catalogue
@@ -20,10 +21,21 @@ FOLDER = "truth"
 MARK = "retailer.json"
 
 
+def is_marked(folder: Path) -> bool:
+    """Whether `folder` is of a synthetic retailer, a finished one or not."""
+    return (folder / FOLDER / MARK).exists() or (folder / UNFINISHED).exists()
+
+
 def write_mark(folder: Path, record: dict[str, int]) -> None:
-    """Say that `folder` is of a synthetic retailer with these sizes and seed."""
-    with atomic(folder / FOLDER / MARK) as temporary:
+    """Say that `folder` is of a synthetic retailer with these sizes and seed, which is not finished."""
+    with atomic(folder / UNFINISHED) as temporary:
         temporary.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    (folder / FOLDER / MARK).unlink(missing_ok=True)
+
+
+def finish_mark(folder: Path) -> None:
+    """Say that the retailer is whole."""
+    (folder / UNFINISHED).replace(folder / FOLDER / MARK)
 
 
 def write_truth(folder: Path, retailer: Retailer, weeks: int) -> None:

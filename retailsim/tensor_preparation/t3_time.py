@@ -7,7 +7,7 @@
 | hour | 8 | sine and cosine of the hour, harmonics 1–2; morning, midday, evening, late; unknown: all 0, as no hour is | −1…1 |
 | holiday | 8 | see `_holidays` | 0…1 |
 | season | 8 | spring, summer, autumn, winter one-hot; nearness to the middle of each | 0…1 |
-| trend | 16 | 0 years since the first week · 1 share of the year gone · 2 share of the month gone · 3 first trip or anonymous · 4 log weeks since the last trip · 5–7 its decay over 1, 4 and 13 weeks · 8–15 one-hot 1, 2, 3, 4, 5–6, 7–9, 10–17, 18+ weeks | 0…2 |
+| trend | 16 | 0 years since the first week, see `_years_gone` · 1 share of the year gone · 2 share of the month gone · 3 first trip or anonymous · 4 log weeks since the last trip · 5–7 its decay over 1, 4 and 13 weeks · 8–15 one-hot 1, 2, 3, 4, 5–6, 7–9, 10–17, 18+ weeks | 0…9 |
 
 Where the days of the year are not known (`Calendar.dates_known`), week, holiday, season and 0–2 of trend are all 0, as no day's are.
 
@@ -25,6 +25,7 @@ from retailsim.weeks import Calendar
 
 MAX_RECENCY = 26  # weeks; longer gaps count as this
 HOURS = 24
+LINEAR_YEARS = 4  # of the trend
 RECENCY_BANDS = ((1, 1), (2, 2), (3, 3), (4, 4), (5, 6), (7, 9), (10, 17), (18, MAX_RECENCY))
 HOUR_BANDS = ((6, 11), (11, 15), (15, 19), (19, 24))
 
@@ -51,9 +52,15 @@ def _fill_year(table: np.ndarray, days: list[date]) -> None:
     table[np.arange(len(days)), T3["season"].start + (season - 1) % 4] = 1
     table[:, T3["season"].start + 4 : T3["season"].stop] = (1 + np.cos(2 * np.pi * (phase[:, None] - middles))) / 2
     trend = T3["trend"].start
-    table[:, trend] = np.arange(len(days)) / 365.25
+    table[:, trend] = _years_gone(len(days))
     table[:, trend + 1] = phase
     table[:, trend + 2] = [(day.day - 1) / 31 for day in days]
+
+
+def _years_gone(n: int) -> np.ndarray:
+    """Years since the first of `n` days; from the fourth on they grow as a logarithm, so that 130 make 9."""
+    years = np.arange(n) / 365.25
+    return np.minimum(years, LINEAR_YEARS) + np.log1p(np.maximum(years - LINEAR_YEARS, 0))
 
 
 def hour_table() -> np.ndarray:

@@ -9,12 +9,14 @@ Legend: V vocabulary · C companions or successors of a product · X the baskets
 frequencies, [n, V], as of the week before · Z = [H, 1, X].
 """
 
+import os
 from typing import NamedTuple
 
 import numpy as np
 from scipy.sparse import csr_array
 from threadpoolctl import threadpool_limits
 
+from retailsim.errors import UserError
 from retailsim.evaluation.ease_histories import last_columns_of_inverse
 from retailsim.training.purchases import Purchases
 from retailsim.vocab import PAD
@@ -25,6 +27,7 @@ RIDGE = 100.0  # λ of the basket's columns
 HISTORY_RIDGE = 3.0  # of the history's columns
 HALF_LIFE = 8.0  # weeks, of the frequencies
 SHRINK = 5.0  # decayed baskets
+BYTES = 48  # of memory for each pair of products, at the most (measured)
 
 
 class Strongest(NamedTuple):
@@ -46,6 +49,7 @@ def companion_weights(
         frequencies: H, float32.
         vocab_size: V.
     """
+    refuse_without_memory(vocab_size)
     ones = np.ones(len(products), dtype=np.float32)
     baskets = csr_array((ones, products, starts), shape=(len(sample), vocab_size))
     others = [np.flatnonzero(sample % FOLDS != fold) for fold in range(FOLDS)]
@@ -54,6 +58,19 @@ def companion_weights(
         solved = [_solve(_gram(baskets[rows], frequencies[rows]), vocab_size) for rows in others]
     companions, successors = zip(*solved, strict=True)
     return _strongest(companions), _strongest(successors)
+
+
+def refuse_without_memory(vocab_size: int) -> None:
+    """A UserError where `companion_weights` would need more memory than the machine has."""
+    if not hasattr(os, "sysconf"):
+        return  # Windows does not say how much it has
+    needed, there = BYTES * vocab_size**2, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if needed > there:
+        raise UserError(
+            f"which of {vocab_size:,} products go together takes {needed / 1e9:,.1f} GB of memory, and this machine has "
+            f"{there / 1e9:,.1f} GB: take a larger machine, or fewer products (leave the rarest out of the source, or give "
+            f'them one code, and begin with "retailsim run-pipeline")'
+        )
 
 
 def customer_frequencies(customers: Purchases, rows: np.ndarray, week: np.ndarray, vocab_size: int) -> csr_array:
@@ -69,9 +86,9 @@ def customer_frequencies(customers: Purchases, rows: np.ndarray, week: np.ndarra
 
 
 def _gram(x: csr_array, h: csr_array) -> np.ndarray:
-    """The lower triangle of Zᵀ Z, float32 [2V + 1, 2V + 1]; what stands above the blocks on the diagonal is zero."""
+    """The lower triangle of Zᵀ Z, float32 [2V + 1, 2V + 1], in Fortran's order; above the blocks on the diagonal is zero."""
     v = x.shape[1]
-    gram = np.zeros((2 * v + 1, 2 * v + 1), dtype=np.float32)
+    gram = np.zeros((2 * v + 1, 2 * v + 1), dtype=np.float32, order="F")  # overwritten, not copied
     hs, one, xs = slice(0, v), v, slice(v + 1, None)
     gram[hs, hs] = (h.T @ h).toarray()
     gram[one, hs], gram[one, one] = h.sum(axis=0), x.shape[0]
@@ -91,7 +108,7 @@ def _solve(gram: np.ndarray, v: int) -> tuple[np.ndarray, np.ndarray]:
 
 def _strongest(weights: tuple[np.ndarray, ...]) -> Strongest:
     """The C strongest of each row of each fold's [V, V], in the order of their products."""
-    all_weights = np.stack(weights)
-    kept = min(COMPANIONS, all_weights.shape[2])
-    ids = np.sort(np.argpartition(-np.abs(all_weights), kept - 1, axis=2)[..., :kept], axis=2)
-    return Strongest(ids.astype(np.int32), np.take_along_axis(all_weights, ids, axis=2).astype(np.float32))
+    kept = min(COMPANIONS, weights[0].shape[1])
+    ids = [np.sort(np.argpartition(-np.abs(of), kept - 1, axis=1)[:, :kept], axis=1) for of in weights]
+    values = [np.take_along_axis(of, rows, axis=1) for of, rows in zip(weights, ids, strict=True)]
+    return Strongest(np.stack(ids).astype(np.int32), np.stack(values).astype(np.float32))

@@ -102,6 +102,33 @@ def test_a_missing_price_comes_from_the_store_then_its_region_then_the_chain(rec
     ]
 
 
+def test_the_last_price_is_found_behind_weeks_without_one(receipts):
+    free = {"spend": 0.0}
+    store = [*weekly([2.00]), *({"week": week, "basket_id": f"f{week}", **free} for week in (2, 3, 20))]
+    other = [{"week": 3, "basket_id": "o", "store_id": "s2", "spend": 5.00}]
+    found = derived(receipts([*store, *other]))
+    names = ("week", "actual_price", "imputed_from")
+    assert [tuple(row[name] for name in names) for row in found if row["store_id"] == "s1"] == [
+        (1, 2.0, "product-store-week"),
+        (2, 2.0, "product-store"),
+        (3, 2.0, "product-store"),
+        (20, 2.0, "product-store"),
+    ]
+    chain = [*weekly([2.00]), {"week": 2, "basket_id": "f", **free}]
+    later = {"week": 20, "basket_id": "l", "store_id": "s2", "spend": 5.00}
+    assert derived(receipts([*chain, later]))[-1]["base_price"] == 2.0  # the chain's last, 19 weeks before
+
+
+def test_a_price_that_rounds_to_nothing_is_none(receipts):
+    rows = [row for product in "AB" for row in weekly([1.00] * 4, product_id=product)]
+    tiny = {"product_id": "C", "spend": 0.01, "quantity": 1_000_000}
+    found = derived(receipts([*rows, *({**tiny, "week": week, "basket_id": f"t{week}"} for week in (1, 2, 3))]))
+    assert column(found, "base_price", product_id="A") == [1.0] * 4
+    assert [(row["actual_price"], row["base_price"], row["quality"]) for row in found if row["product_id"] == "C"] == [
+        (None, None, "unknown")
+    ] * 3
+
+
 def test_a_price_far_off_the_base_is_suspect_and_replaced(receipts):
     rows = derived(receipts([*weekly([1.00] * 8), {"week": 9, "spend": 1.00, "quantity": 100}]))
     assert rows[-1] == {

@@ -3,6 +3,8 @@
 from datetime import date
 
 import ibis
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from retailsim.errors import UserError
@@ -10,6 +12,8 @@ from retailsim.sources.mapping import load_mapping, parse_mapping, shipped
 from retailsim.sources.mapping_rows import mapped_rows
 from retailsim.sources.read import read_transactions, side_files, source_files
 from retailsim.sources.schema import LINE, ROW, values
+from retailsim.sources.stored import stored_rows
+from retailsim.sources.validate import judge
 
 SIX = """
 columns:
@@ -232,6 +236,28 @@ def test_spend_from_quantity_and_unit_price(tmp_path):
     )
     mapping = parse_mapping(SIX.replace("paid", "{times: [pieces, price]}"), "six.yaml")
     assert rows_of(tmp_path, mapping, "product_id", "spend") == [("A", "1.01"), ("B", None)]
+
+
+def test_a_spend_that_no_amount_holds_is_set_aside(tmp_path):  # C4
+    rows = ["1,A,5,2024-02-29 08:05,99999999999,99999999", *(f"{i},A,5,2024-02-29 08:05,1,2.5" for i in range(2, 6))]
+    write(tmp_path, till="\n".join(["receipt,sku,branch,sold_at,pieces,price", *rows]))
+    mapping, engine = parse_mapping(SIX.replace("paid", "{times: [pieces, price]}"), "six.yaml"), ibis.duckdb.connect()
+    stored = stored_rows(source_files(tmp_path, mapping))
+    verdict = judge(read_transactions(tmp_path, engine, mapping), stored, engine, mapping.schema)
+    (fault,) = verdict.faults.to_pyarrow().to_pylist()
+    assert (fault["row"], fault["value"]) == (1, "99999999999 × 99999999")
+    assert fault["reason"] == "is no amount such as 1234.50" and verdict.used.count().execute() == 4
+
+
+def test_a_key_of_floats_is_the_key_of_whole_numbers(tmp_path):  # C4: empty values make floats of whole numbers
+    instacart(tmp_path)
+    (tmp_path / "order_products__prior.csv").unlink()
+    (tmp_path / "order_products__train.csv").unlink()
+    floats = pa.array([196, 14084], pa.float64())
+    rows = {"order_id": [12, 11], "product_id": floats, "add_to_cart_order": [1, 2], "reordered": [1, 0]}
+    pq.write_table(pa.table(rows), tmp_path / "order_products__prior.parquet")
+    columns = ("basket_id", "product_id", "hierarchy_10")
+    assert rows_of(tmp_path, load_mapping("instacart"), *columns) == [("11", "14084", "91"), ("12", "196", "77")]
 
 
 @pytest.mark.parametrize("name", shipped())

@@ -40,6 +40,13 @@ def test_hours(forms, texts, hours):
     assert values(texts, lambda x: hour_text(x, forms)) == hours
 
 
+def test_a_product_that_no_amount_holds_is_named():  # C4
+    assert values(["99999999999", "2"], lambda x: product_text(x, ibis.literal("99999999"))) == [
+        "99999999999 × 99999999",
+        "199999998.00",
+    ]
+
+
 def test_day_numbers_and_products():
     numbers = ["1", "2.0", "711", "0", "-1", "1.5", "9999999", None]
     days = ["2016-03-23", "2016-03-24", "2018-03-03", "2016-03-22", "2016-03-21", "1.5", "9999999", None]

@@ -6,6 +6,9 @@ import io
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
 import pytest
 
 from retailsim.errors import UserError
@@ -13,6 +16,8 @@ from retailsim.sources.faults import stripped
 from retailsim.sources.read import read_transactions, source_files
 from retailsim.sources.stored import stored_rows
 from retailsim.sources.validate import judge
+from retailsim.storage import connect
+from tests.sources.conftest import GOOD
 
 
 @pytest.fixture
@@ -96,6 +101,22 @@ def test_parquet_with_its_own_types_gives_the_same_rows(weeks, engine, tmp_path)
     found = read(tmp_path / "one.parquet", engine)
     expected = [{**row, "spend": "1.9"} for row in read(tmp_path / "one.csv", engine)]  # 1.90 as a float
     assert found == expected
+
+
+def test_ids_are_the_same_in_files_of_floats(published, engine, tmp_path):  # C4: as empty values make them
+    first, second = {"SHOP_DATE": "20060410", "CUST_CODE": "10045"}, {"SHOP_DATE": "20060411", "CUST_CODE": ""}
+    rows = [published(**changes, PROD_CODE="2040") for changes in (first, second)]
+    ids = ("SHOP_DATE", "CUST_CODE", "PROD_CODE", "BASKET_ID")
+    for name, kind in (("a", "BIGINT"), ("b", "DOUBLE")):
+        (tmp_path / "plain").write_bytes(as_csv(rows))
+        types = ", ".join(f"nullif({c}, '')::{kind} AS {c}" for c in ids)
+        duckdb.sql(
+            f"COPY (SELECT * REPLACE ({types}) FROM read_csv('{tmp_path / 'plain'}', all_varchar=true, header=true)) "
+            f"TO '{tmp_path / f'transactions_{name}.parquet'}'"
+        )
+    found = [(row["date"], row["customer_id"], row["product_id"], row["basket_id"]) for row in read(tmp_path, engine)]
+    same = ("2040", "994100100532897")
+    assert found == [("20060410", "10045", *same)] * 2 + [("20060411", None, *same)] * 2
 
 
 def test_both_spellings_of_the_segments(weeks, engine, tmp_path):  # C1
@@ -229,3 +250,14 @@ def test_the_only_data_file_of_a_folder_is_taken_whatever_its_name(tmp_path):  #
     (tmp_path / "more.csv").write_bytes(b"x")
     with pytest.raises(UserError, match="holds no transactions"):
         source_files(tmp_path)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_a_file_is_itself_and_no_pattern(suffix, tmp_path):
+    """Beside the folder week[1] lies one called week1."""
+    for name, kept in (("week[1]", 3), ("week1", 2)):
+        (tmp_path / name).mkdir()
+        rows = pa.csv.read_csv(io.BytesIO(GOOD)).slice(0, kept)
+        file = tmp_path / name / f"transactions{suffix}"
+        pa.csv.write_csv(rows, file) if suffix == ".csv" else pq.write_table(rows, file)
+    assert read_transactions(tmp_path / "week[1]", connect()).count().execute() == 3

@@ -4,9 +4,10 @@ from datetime import date
 from decimal import Decimal
 
 import ibis
+import pyarrow as pa
 import pytest
 
-from retailsim.sources.schema import parsed, to_date, to_label, values
+from retailsim.sources.schema import as_text, parsed, to_date, to_label, values
 
 DAY = date(2006, 4, 13)
 
@@ -15,6 +16,21 @@ def column(values, make, name="x"):
     """What `make` gives of a table whose text column `name` holds `values`."""
     table = ibis.memtable({"i": range(len(values)), name: values}, schema={"i": "int64", name: "string"})
     return table.select("i", y=make(table)).order_by("i").to_pyarrow()["y"].to_pylist()
+
+
+@pytest.mark.parametrize(
+    "kind, numbers, texts",
+    [
+        (pa.float64(), [10045, -3, 0, 994100100532897, 2**53 - 1], ["10045", "-3", "0", "994100100532897", "9007199254740991"]),
+        (pa.float64(), [1.5, None, float("inf"), float("nan"), 1e17, 1e300], ["1.5", None, "inf", "nan", "1e+17", "1e+300"]),
+        (pa.float32(), [10045, 1.5, 2.0**24], ["10045", "1.5", "16777216.0"]),  # which stands for 16,777,217, too
+        (pa.int64(), [10045, None], ["10045", None]),
+        (pa.string(), ["10045.0", "007"], ["10045.0", "007"]),
+    ],
+)  # fmt: skip
+def test_whole_floats_are_whole_numbers_as_text(kind, numbers, texts):  # C4
+    table = ibis.memtable(pa.table({"i": range(len(numbers)), "x": pa.array(numbers, kind)}))
+    assert table.select("i", y=as_text(table.x)).order_by("i").to_pyarrow()["y"].to_pylist() == texts
 
 
 def test_days_in_the_two_usual_spellings():

@@ -2,7 +2,7 @@
 
 import csv
 import hashlib
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 import duckdb
@@ -13,10 +13,11 @@ import pytest
 from retailsim.errors import UserError
 from retailsim.sources import make_data as command
 from retailsim.sources.make_data import main, make_data
+from retailsim.sources.read import source_files
 from retailsim.sources.synthetic_draws import Choices, first_distinct, rank_within, round_at_random
 from retailsim.sources.synthetic_files import shop_week_of
 from retailsim.sources.synthetic_prices import appeal, takes_first
-from retailsim.sources.synthetic_shopping import HABIT, Retailer, time_of_year
+from retailsim.sources.synthetic_shopping import HABIT, Retailer, monday_of, time_of_year
 from retailsim.sources.synthetic_truth import elasticities
 
 PUBLISHED = (
@@ -302,7 +303,7 @@ def test_a_run_replaces_an_earlier_one_and_nothing_else(tmp_path: Path):  # C6, 
 
 
 @pytest.mark.parametrize(
-    "flag, value", [("customers", 0), ("products", 23), ("stores", -1), ("weeks", 0), ("seed", -1)]
+    "flag, value", [("customers", 0), ("products", 23), ("stores", -1), ("weeks", 0), ("weeks", 4_891), ("seed", -1)]
 )
 def test_sizes_that_make_no_retailer_are_named(
     tmp_path: Path, capsys: pytest.CaptureFixture, flag: str, value: int
@@ -310,6 +311,10 @@ def test_sizes_that_make_no_retailer_are_named(
     assert main([f"--{flag}", str(value), "--output", str(tmp_path / "raw")]) == 2
     assert f"--{flag} {value}" in capsys.readouterr().err
     assert not (tmp_path / "raw").exists()
+
+
+def test_the_last_week_ends_before_2100():
+    assert monday_of(command.MOST["weeks"]) + timedelta(days=6) == date(2099, 12, 27)
 
 
 def test_a_run_cut_short_leaves_whole_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):  # C6, law 7
@@ -323,6 +328,17 @@ def test_a_run_cut_short_leaves_whole_files(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(command, "write_week", stop_at_three)
     assert main(["--output", str(tmp_path), "--customers", "40", "--products", "60", "--weeks", "5"]) == 130
     assert sorted(f.name for f in tmp_path.iterdir()) == ["transactions_200607.csv", "transactions_200608.csv", "truth"]
+    assert [f.name for f in (tmp_path / "truth").iterdir()] == ["unfinished.json"]
+    with pytest.raises(UserError, match="weeks may be missing, as make-data was stopped: run .*make-data --output"):
+        source_files(tmp_path)
+    monkeypatch.undo()
+    make_data(tmp_path, **SMALL, weeks=5)
+    assert len(source_files(tmp_path)) == 5 and (tmp_path / "truth" / "retailer.json").exists()
+    monkeypatch.setattr(command, "write_week", stop_at_three)
+    with pytest.raises(KeyboardInterrupt):  # the earlier retailer is gone, and its mark with it
+        make_data(tmp_path, **SMALL, weeks=5)
+    assert [f.name for f in (tmp_path / "truth").glob("*.json")] == ["unfinished.json"]
+    assert len(list(tmp_path.glob("transactions*"))) == 2
 
 
 def test_the_smallest_retailer_is_made(tmp_path: Path):  # C6

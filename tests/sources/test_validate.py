@@ -164,6 +164,50 @@ def test_a_file_given_twice_is_used_once(text, verdicts):
     assert found == {row: ("BASKET_ID", "B1", faults.REPEATS) for row in (6, 7, 8)}
 
 
+def lines_of(*lines, basket="B1"):
+    """Rows of a basket, as "P1" or "a.csv P1": its products as a till lists them, and the file."""
+    parts = [line.rpartition(" ") for line in lines]
+    return [{"basket_id": basket, "product_id": p, "file": file or "transactions.csv"} for file, _, p in parts]
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["P1", "P1"],
+        ["P1", "P1", "P1"],
+        ["P2", "P2", "P3", "P3"],
+        ["P2", "P2", "P3", "P2", "P3", "P3"],
+        ["a.csv P2", "a.csv P2", "b.csv P3", "b.csv P3"],
+        ["a.csv P2", "a.csv P2", "a.csv P3", "b.csv P3"],  # cut within a product
+    ],
+)
+def test_a_till_that_lists_every_unit_is_added_up(text, verdicts, lines):  # C4
+    assert verdicts(text(*lines_of(*lines), *others(2))) == {}
+
+
+@pytest.mark.parametrize(
+    "lines, aside",
+    [
+        (["P1", "P2", "P1", "P2"], [3, 4]),
+        (["P1", "P2", "P2", "P1", "P1", "P2"], [3, 4, 5, 6]),
+        (["a.csv P1", "b.csv P1"], [2]),
+        (["a.csv P1", "a.csv P2", "b.csv P2", "b.csv P1"], [3, 4]),
+        (["a.csv P1", "b.csv P2", "c.csv P1", "d.csv P2"], [3, 4]),  # split over two files, both given twice
+        (["a.csv P1", "b.csv P1", "b.csv P2", "c.csv P2"], [2, 4]),
+        (["a.csv P1", "a.csv P1", "b.csv P1", "b.csv P1"], [3, 4]),  # of a till that lists every unit
+        (["a.csv P1", "a.csv P1", "a.csv P2", "a.csv P2", *["b.csv P1", "b.csv P1", "b.csv P2", "b.csv P2"]], [5, 6, 7, 8]),
+    ],
+)  # fmt: skip
+def test_a_copy_behind_the_first_or_in_another_file_is_a_repetition(text, verdicts, lines, aside):
+    found = verdicts(text(*lines_of(*lines), *others(2)))
+    assert found == {row: ("BASKET_ID", "B1", faults.REPEATS) for row in aside}
+
+
+def test_a_week_given_twice_in_one_file_is_used_once(text, verdicts):
+    week = [*lines_of("P1"), *lines_of("P1", "P2", basket="B2")]
+    assert set(verdicts(text(*week, *week))) == {4, 5, 6}
+
+
 def test_a_basket_split_over_two_files_is_whole(text, verdicts):
     half = {"basket_id": "B1", "product_id": "P2", "file": "transactions_2.csv"}
     assert verdicts(text({"basket_id": "B1", "product_id": "P1"}, half)) == {}

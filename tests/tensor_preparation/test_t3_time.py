@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from retailsim.layout import T3
+from retailsim.tensor_preparation.run_tensor_preparation import LIMIT
 from retailsim.tensor_preparation.t3_time import (
     MAX_RECENCY,
     RECENCY_BANDS,
@@ -132,6 +133,16 @@ def test_trend_and_shares_of_year_and_month(days):
     assert days(date(2008, 4, 10))[trend] == pytest.approx(2, abs=0.01)
     assert days(date(2007, 7, 2))[trend + 1] == pytest.approx(0.5, abs=0.005)
     assert days(date(2007, 7, 1))[trend + 2] == 0 and days(date(2007, 7, 31))[trend + 2] == pytest.approx(30 / 31)
+
+
+def test_all_days_that_receipts_may_have_stay_within_the_limit():
+    table = day_table(Calendar.starting(date(1970, 1, 1), date(2099, 12, 31)))
+    assert np.isfinite(table).all() and np.abs(table).max() < LIMIT
+    years = table[:, T3["trend"].start]
+    short = np.arange(4 * 365) / 365.25
+    assert np.array_equal(years[: 4 * 365], short.astype(np.float32))  # up to four years a year is one
+    assert (np.diff(years) > 0).all() and np.diff(years).max() < 1.01 / 365.25
+    assert years[-1] == pytest.approx(4 + np.log(1 + 130 - 4), abs=0.001)
 
 
 def test_hours_are_a_circle_with_four_parts():

@@ -116,7 +116,7 @@ def trips(**columns):
     [
         ({"week": [1, 2, 2, 4]}, "basket 300002"),
         ({"weekday": [1, 7, 1, 1]}, "basket 200001"),
-        ({"shop_week": [200607, 200607, 200609, 200610]}, "label 200607 is on weeks 1 to 2"),
+        ({"shop_week": [200607, 200607, 200609, 200610]}, "label 200607 is on days 2006-04-10 to 2006-04-17"),
         ({"shop_week": [200608, 200607, 200609, 200610]}, "label 200608 does not come after 200607"),
         ({"date": [date(2006, 4, 10), date(2006, 4, 17), date(2006, 4, 24), date(2007, 5, 7)]}, "basket 400003"),
     ],
@@ -125,6 +125,21 @@ def test_weeks_that_contradict_their_dates_fail(columns, example):
     assert calendar_rule(trips(hour=[10] * 4), CALENDAR_OF_FOUR).state == "pass"
     finding = calendar_rule(trips(**columns), CALENDAR_OF_FOUR)
     assert finding.state == "fail" and example in finding.examples
+
+
+def test_week_labels_may_begin_on_any_day():
+    days = [date(2006, 4, 13) + timedelta(days=i) for i in range(21)]  # Thursdays to Wednesdays
+    columns = {
+        "date": days,
+        "shop_week": [200607 + i // 7 for i in range(21)],
+        "week": [CALENDAR_OF_FOUR.week_of(day) for day in days],
+        "weekday": [day.isoweekday() for day in days],
+    }
+    finding = calendar_rule(trips(**columns), CALENDAR_OF_FOUR)
+    assert (finding.state, finding.evidence) == ("pass", "3 week labels, each at most seven days, in order")
+    late = [200607, *columns["shop_week"][:-1]]  # from Friday on, so that the first label has eight days
+    finding = calendar_rule(trips(**columns | {"shop_week": late}), CALENDAR_OF_FOUR)
+    assert finding.examples == ("label 200607 is on days 2006-04-13 to 2006-04-20",)
 
 
 def test_weeks_without_labels_contradict_nothing():  # C2

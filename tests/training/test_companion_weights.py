@@ -6,6 +6,7 @@ import torch
 from scipy.sparse import csr_array
 from threadpoolctl import threadpool_limits
 
+from retailsim.errors import UserError
 from retailsim.model.history import frequency
 from retailsim.training import companion_weights as module
 from retailsim.training.companion_weights import (
@@ -13,6 +14,7 @@ from retailsim.training.companion_weights import (
     RIDGE,
     companion_weights,
     customer_frequencies,
+    refuse_without_memory,
 )
 from retailsim.training.histories import customer_entries
 from retailsim.vocab import PAD
@@ -107,3 +109,15 @@ def test_the_model_reads_the_same_frequencies_off_a_batch_as_the_weights_were_fi
     seen[:, PAD] = 0
     expected = customer_frequencies(histories.customers, rows, week, VOCAB_SIZE).toarray()
     assert expected.max() > 0.1 and np.allclose(seen, expected, atol=1e-5)
+
+
+def test_products_that_need_more_memory_than_there_is_are_refused(baskets, histories, monkeypatch):  # C39
+    pages = {"SC_PHYS_PAGES": 1000, "SC_PAGE_SIZE": 8}
+    monkeypatch.setattr(module.os, "sysconf", pages.__getitem__)
+    assert fitted(baskets, histories).any()  # 12 products: 6,912 bytes
+    pages["SC_PHYS_PAGES"] = 4 * 10**9
+    with pytest.raises(UserError, match="30,000 products go together takes 43.2 GB of memory, .* has 32.0 GB"):
+        refuse_without_memory(30_000)
+    pages["SC_PHYS_PAGES"] = 800
+    with pytest.raises(UserError, match="12 products"):
+        fitted(baskets, histories)
