@@ -85,10 +85,14 @@ def is_running(pid: str) -> bool:
     return True
 
 
-def is_as_placed(path: Path) -> bool:
-    """Whether `path` is the file that this process put there last; True where it put none."""
-    now = marks(path)
-    return _placed.get(path.resolve(), now) == now
+def is_placed(path: Path) -> bool:
+    """Whether `path` is the file that this process put there."""
+    return _placed.get(path.resolve()) == marks(path)
+
+
+def is_replaced(path: Path) -> bool:
+    """Whether this process put a file at `path` and another one, or none, lies there now."""
+    return path.resolve() in _placed and not is_placed(path)
 
 
 def marks(path: Path) -> Marks:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import retailsim
-from retailsim.atomic import atomic, is_as_placed, marks
+from retailsim.atomic import atomic, is_placed, is_replaced, marks
 from retailsim.errors import UserError
 from retailsim.storage import Artifact
 
@@ -152,7 +152,7 @@ class Manifest:
         A UserError where another process has meanwhile changed what was read, or put its own in the place of what was written.
         """
         changed = [path for path, found in self.inputs.items() if not path.exists() or marks(path) != found]
-        changed += [path for path in self.outputs if not is_as_placed(path)]
+        changed += [path for path in self.outputs if is_replaced(path)]
         if changed:
             raise UserError(
                 f"{changed[0]} was changed by another process meanwhile: run this again when that has ended"
@@ -182,6 +182,8 @@ def _refuse_mixed(path: Path, others: Mapping[str, str]) -> None:
 
 def _refuse_changed(path: Path, found: str) -> None:
     """A UserError that names the stage to run again where the manifest beside `path` knows other bytes than `found`."""
+    if is_placed(path):
+        return  # its stage is at work in this process, and the manifest is that of the last time
     for beside in sorted(path.parent.glob("*.manifest.json")):
         written = read_manifest(beside)
         if written and written.get("outputs", {}).get(path.name, found) != found:

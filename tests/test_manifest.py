@@ -7,7 +7,7 @@ import pytest
 
 from retailsim import manifest
 from retailsim.errors import UserError
-from retailsim.manifest import Manifest, code_fingerprint, fingerprint, settings_of
+from retailsim.manifest import Manifest, code_fingerprint, fingerprint, refuse_changed, settings_of
 from retailsim.storage import Record
 
 STAGE = "data_pipeline.run_pipeline"
@@ -49,6 +49,16 @@ def test_an_input_that_is_not_what_its_stage_wrote_is_refused(written):  # C4
     assert str(caught.value) == f'{made} is not the file that its stage wrote: run "python -m src.{STAGE}" again'
     (root / "processed" / "run_pipeline.manifest.json").unlink()  # nobody knows what it should be
     assert Manifest(later.written_by, root, [made], {}, [later]).record["inputs"] == {"a.json": fingerprint(made)}
+
+
+def test_a_stage_may_read_what_it_has_just_written_anew(written):
+    """The manifest beside it still knows the bytes of the last time."""
+    _, root, _ = written
+    OUTPUTS[0].write(root, {"rows": 2})
+    refuse_changed(root, OUTPUTS[0])
+    OUTPUTS[0].at(root).write_text('{"rows": 3}')  # somebody else
+    with pytest.raises(UserError, match="a.json is not the file that its stage wrote"):
+        refuse_changed(root, OUTPUTS[0])
 
 
 def test_an_input_made_of_another_file_than_that_beside_it_is_refused(written):  # C4

@@ -32,6 +32,18 @@ def test_a_second_run_says_that_all_is_current(shop, capsys):
         assert before == {path: path.stat().st_mtime_ns for path in shop.data.rglob("*") if path.is_file()}
 
 
+def test_another_split_is_made_over_the_one_before(shop, tmp_path):
+    """Other training weeks on the same data root: calendar and vocabulary are others, each read by the stage that writes it."""
+    root = shutil.copytree(shop.data, tmp_path / "data")
+    other = recipe.Shop(shop.raw, root, tmp_path)
+    pipeline, *later = recipe.PREPARATION
+    for weeks in (["--train-weeks", "8", "--val-weeks", "12"], recipe.SPLIT):
+        recipe.prepare(other, [(pipeline[0], ["--input", "RAW", *weeks]), *later[:2]])
+    for artifact in artifacts.ALL:
+        if artifact.path.startswith(("processed/", "features/", "tensors/")):
+            assert artifact.at(root).read_bytes() == artifact.at(shop.data).read_bytes(), artifact.path
+
+
 ANEW = """
 import functools, sys
 from pathlib import Path

@@ -16,6 +16,7 @@ import numpy as np
 import tyro
 
 from retailsim import console
+from retailsim.atomic import atomic_folder
 from retailsim.config import Config
 from retailsim.errors import UserError
 from retailsim.labels import TRIP_LABELS
@@ -26,7 +27,6 @@ from retailsim.model.next_product import NextProduct
 from retailsim.predict import programs
 from retailsim.predict.predictor import Predictor
 from retailsim.reading import load_vocabulary
-from retailsim.atomic import atomic_folder
 from retailsim.training import checkpoint as checkpoints
 from retailsim.training import tables
 from retailsim.training.histories import MAX_ENTRIES
