@@ -5,6 +5,7 @@ Reads --input. Writes --data-dir and --checkpoint-dir: the model, `train.manifes
 
 import importlib
 import json
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Literal
 from retailsim import artifacts, console
 from retailsim.config import PRESETS
 from retailsim.errors import UserError, refuse_below
-from retailsim.manifest import Manifest, manifest_path
+from retailsim.manifest import Manifest, fingerprint, manifest_path
 from retailsim.reading import load_calendar
 from retailsim.storage import Artifact, atomic
 
@@ -86,16 +87,27 @@ def run(
         if code:
             return code
     best, figures = checkpoint_dir / BEST.path, checkpoint_dir / EVALUATION.path
-    evaluation = Manifest(EVALUATE, checkpoint_dir, [best, *made_from], {}, [EVALUATION])
-    if evaluation.is_current():
+    if evaluation(best, made_from, data_dir).is_current():
         console.out.print(f"{figures} is current: nothing to do")
     else:
         code = step(EVALUATE, [best, "--detailed", "--json", figures, *where])
         if code:
             return code
-        evaluation.write()
+        evaluation(best, made_from, data_dir).write()  # by now the ranks of the baselines are kept
     say_next(best, data_dir)
     return 0
+
+
+def evaluation(best: Path, made_from: list[Path], root: Path) -> Manifest:
+    """The manifest of the evaluation: of which model, on which tensors, beside which baselines."""
+    beside = {path.name: fingerprint(path) if path.exists() else "published" for path in rivals(root)}
+    return Manifest(EVALUATE, best.parent, [best, *made_from], {"baselines": beside}, [EVALUATION])
+
+
+def rivals(root: Path) -> list[Path]:
+    """The manifests of what the baselines' figures on the test weeks depend on: their tuned settings and their kept ranks."""
+    ranks = manifest_path(artifacts.BASELINE_RANKS["test"], f"{artifacts.BASELINES}_test", root)
+    return [manifest_path(artifacts.BASELINE_SETTINGS, artifacts.BASELINES, root), ranks]
 
 
 def training_flags(preset: str, epochs: int | None, batch_size: int | None, seed: int) -> tuple[int, list]:
@@ -114,8 +126,9 @@ def say_next(best: Path, data_dir: Path) -> None:
     """What can be done with the model, as commands; the prediction is of the week after the data."""
     calendar = load_calendar(data_dir)
     when = f"{calendar.monday_of(calendar.last_week + 1).isoformat()}T10:00"
-    console.out.print(f"\nnext: retailsim predict {best} --when {when} --data-dir {data_dir}")
-    console.out.print(f"      retailsim report {best} --data-dir {data_dir}")
+    model, root = shlex.quote(str(best)), shlex.quote(str(data_dir))
+    console.out.print(f"\nnext: retailsim predict {model} --when {when} --data-dir {root}")
+    console.out.print(f"      retailsim report {model} --data-dir {root}")
 
 
 def train(training: Manifest, epochs: int, flags: list, where: list, folder: Path) -> int:
@@ -126,6 +139,10 @@ def train(training: Manifest, epochs: int, flags: list, where: list, folder: Pat
     def has_since_then(pattern: str) -> bool:  # older ones are of another training
         return any(path.stat().st_mtime >= started.stat().st_mtime for path in folder.glob(pattern))
 
+    if is_same and has_since_then(f"epoch_{epochs}.pt"):  # `train --resume` has taken it to its end
+        training.write()
+        started.unlink()
+        return 0
     resume = ["--resume", folder] if is_same and has_since_then("epoch_*.pt") else []
     if not resume:
         with atomic(started) as temporary:
@@ -142,7 +159,7 @@ def train(training: Manifest, epochs: int, flags: list, where: list, folder: Pat
 def step(stage: str, flags: list) -> int:
     """Say and call one command; its exit code."""
     words = [str(flag) for flag in flags]
-    console.out.print(f"\n$ retailsim {stage.split('.')[-1].replace('_', '-')} {' '.join(words)}")
+    console.out.print(f"\n$ retailsim {stage.split('.')[-1].replace('_', '-')} {shlex.join(words)}")
     return importlib.import_module(f"retailsim.{stage}").main(words + [console.QUIET] * console.is_quiet())
 
 

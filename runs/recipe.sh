@@ -13,17 +13,30 @@
 #   BATCH_SIZE      256           baskets per step (only as a variable)
 #   MASK_PROB       0.15          share of a basket's products that is hidden in training (only as a variable)
 #   PYTHON          .venv/bin/python where there is one, else python
+# What is given is seen from the folder in which this is called; what is left out lies in the repository.
 #
 #   runs/recipe.sh raw_data all 20 small        all rows, laptop
 set -euo pipefail
+called_from=$PWD
 cd "$(dirname "$0")/.."
 
-input=${1:-${INPUT:-raw_data}}
+# seen PATH: a relative path of the caller's, as it is called from here
+seen() {
+  case $1 in
+    "" | /*) printf '%s' "$1" ;;
+    *) [ "$called_from" = "$PWD" ] && printf '%s' "$1" || printf '%s' "$called_from/$1" ;;
+  esac
+}
+
+input=$(seen "${1:-${INPUT:-}}")
 nrows=${2:-${NROWS:-10000}}
 epochs=${3:-${EPOCHS:-20}}
 preset=${4:-${PRESET:-full}}
-data_dir=${5:-${DATA_DIR:-data}}
-checkpoint_dir=${6:-${CHECKPOINT_DIR:-checkpoints}}
+data_dir=$(seen "${5:-${DATA_DIR:-}}")
+checkpoint_dir=$(seen "${6:-${CHECKPOINT_DIR:-}}")
+input=${input:-raw_data}
+data_dir=${data_dir:-data}
+checkpoint_dir=${checkpoint_dir:-checkpoints}
 [ -x .venv/bin/python ] && default_python=.venv/bin/python || default_python=python
 python=${PYTHON:-$default_python}
 

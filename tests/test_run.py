@@ -1,7 +1,10 @@
 """`retailsim run`: the commands in order, what is current left out, a stopped training gone on with (C39)."""
 
 import importlib
+import os
+import subprocess
 from datetime import date
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -36,7 +39,7 @@ def road(tmp_path, monkeypatch):
             artifacts.SAMPLES: ["data/training/prepare_samples.manifest.json"],
             artifacts.CACHE: ["data/training/cache/prepare_tensor_cache.manifest.json"],
             run.TRAIN: ["checkpoints/best_model.pt"],
-            run.EVALUATE: ["checkpoints/evaluation_test.json"],
+            run.EVALUATE: ["checkpoints/evaluation_test.json", "data/evaluation/baselines_test.manifest.json"],
         }
         for path in paths.get(stage, []):
             (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
@@ -67,6 +70,7 @@ def road(tmp_path, monkeypatch):
     )
 
 
+ROOT = Path(__file__).parent.parent
 PREPARE = [
     "run_pipeline", "run_feature_engineering", "run_tensor_preparation", "prepare_samples", "prepare_tensor_cache",
 ]  # fmt: skip
@@ -139,6 +143,26 @@ def test_what_is_stale_is_made_again(road):
     assert road.call("--epochs", 7)[1] == [*PREPARE, "evaluate"]
 
 
+def test_an_evaluation_beside_other_baselines_is_made_again(road):
+    """`baselines` has tuned them, and then it has ranked with them, or added the blend."""
+    road.call("--epochs", 6)
+    for path in run.rivals(road.data):
+        path.write_text("other baselines")
+        assert road.call("--epochs", 6)[1] == [*PREPARE, "evaluate"]
+        assert road.call("--epochs", 6)[1] == PREPARE
+
+
+def test_paths_with_a_space_are_quoted(road, capsys):
+    artifacts.CALENDAR.write(road.data, Calendar(date(2006, 4, 10), 117).to_json())
+    root = road.data.rename(road.data.with_name("my data"))
+    run.say_next(Path("my models/best_model.pt"), root)
+    run.step(artifacts.FEATURES, ["--data-dir", root])
+    predict, report, step = [line for line in capsys.readouterr().out.splitlines() if line]
+    assert predict.startswith("next: retailsim predict 'my models/best_model.pt' --when ")
+    assert report.endswith(f"report 'my models/best_model.pt' --data-dir '{root}'")
+    assert step == f"$ retailsim run-feature-engineering --data-dir '{root}'"
+
+
 def test_the_first_command_that_fails_ends_the_road(road):
     road.codes[artifacts.SAMPLES] = 2
     assert road.call()[:2] == (2, PREPARE[:4])
@@ -158,8 +182,49 @@ def test_a_stopped_training_goes_on(road):
     assert not (road.checkpoints / run.STARTED).exists()
 
 
+def test_a_training_that_was_ended_by_hand_is_not_trained_again(road):
+    road.codes[run.TRAIN] = 130
+    road.call("--epochs", 6)
+    for name in ("epoch_6.pt", "best_model.pt"):
+        (road.checkpoints / name).write_text("")
+    for _ in range(2):
+        code, verbs, _ = road.call("--epochs", 6)
+        assert code == 0 and "train" not in verbs
+    assert not (road.checkpoints / run.STARTED).exists()
+
+
 def test_another_training_does_not_go_on_with_it(road):
     road.codes[run.TRAIN] = 130
     road.call("--epochs", 6)
     (road.checkpoints / "epoch_1.pt").write_text("")
     assert "--resume" not in road.call("--epochs", 7)[2][5]
+
+
+@pytest.mark.parametrize("by", ["arguments", "variables"])
+def test_the_recipe_sees_paths_from_where_it_is_called(tmp_path, by):
+    """Each command of runs/recipe.sh, called from another folder, with a Python that only says what it is given."""
+    python = tmp_path / "python"
+    python.write_text('#!/bin/sh\necho "$@" >> "$SAID"\n')
+    python.chmod(0o755)
+    paths = {"INPUT": "till", "DATA_DIR": "made", "CHECKPOINT_DIR": str(tmp_path / "models")}
+    flags = ["till", "all", "2", "tiny", "made", paths["CHECKPOINT_DIR"]] if by == "arguments" else []
+    given = {} if flags else paths
+    for here, root, at in ((tmp_path, "", "there"), (ROOT, ROOT, "here")):
+        said = tmp_path / f"{at}.txt"
+        variables = {**os.environ, "PYTHON": str(python), "SAID": str(said), **given}
+        subprocess.run([ROOT / "runs/recipe.sh", *flags], cwd=here, env=variables, check=True, capture_output=True)
+        first, *_, last = said.read_text().splitlines()
+        before = "" if root else f"{tmp_path}/"
+        assert f"--input {before}till " in first and first.endswith(f"--data-dir {before}made")
+        assert f" {tmp_path}/models/best_model.pt " in last
+
+
+def test_the_recipe_takes_what_is_left_out_from_the_repository(tmp_path):
+    python = tmp_path / "python"
+    python.write_text('#!/bin/sh\npwd; echo "$@"\n')
+    python.chmod(0o755)
+    variables = {**{k: v for k, v in os.environ.items() if k not in ("INPUT", "DATA_DIR")}, "PYTHON": str(python)}
+    said = subprocess.run(
+        [ROOT / "runs/recipe.sh"], cwd=tmp_path, env=variables, check=True, capture_output=True, text=True
+    )
+    assert f"\n{ROOT}\n" in said.stdout and "--input raw_data --nrows 10000 --data-dir data\n" in said.stdout

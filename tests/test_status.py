@@ -2,15 +2,24 @@
 
 import json
 import os
+import shlex
 import shutil
 
 import pytest
 
-from retailsim import artifacts, status
-from retailsim.run import EVALUATION
+from retailsim import artifacts, cli, status
+from retailsim.manifest import fingerprint
+from retailsim.run import EVALUATION, STARTED, rivals
 from retailsim.training.evaluate import evaluate
 from retailsim.training.train import train
 from tests import recipe
+
+TILL = """columns:
+  basket_id: BASKET_ID
+  product_id: PROD_CODE
+  date: {column: SHOP_DATE, format: "%Y%m%d"}
+  quantity: QUANTITY
+"""
 
 
 @pytest.fixture
@@ -23,6 +32,7 @@ def data(shop, tmp_path):
 def say(shop, data, tmp_path, capsys):
     def called(raw=shop.raw, checkpoints=tmp_path):
         flags = ["--input", str(raw), "--data-dir", str(data), "--checkpoint-dir", str(checkpoints)]
+        capsys.readouterr()
         code = status.main(flags)
         out = capsys.readouterr().out
         *lines, following = (line.split(maxsplit=2) for line in out.splitlines())
@@ -46,6 +56,48 @@ def test_after_run_has_evaluated_comes_the_report(say, trained, tmp_path, later,
     moment = (tmp_path / "best_model.pt").stat().st_mtime + later
     os.utime(figures, (moment, moment))
     assert say()[2].startswith(f"next: retailsim {verb} {tmp_path / 'best_model.pt'}")
+
+
+@pytest.mark.parametrize("which", [0, 1])  # the baselines' settings, and their ranks
+def test_figures_are_stale_once_the_baselines_beside_them_are_others(say, data, trained, tmp_path, which):
+    best, figures = tmp_path / "best_model.pt", tmp_path / EVALUATION.path
+    shutil.copyfile(trained / "best_model.pt", best)
+    figures.write_text("{}")
+    code, found, following = say()
+    assert code == 0 and found["evaluate"] == ("current", "") and f"retailsim report {best} " in following
+    path = rivals(data)[which]
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("{}")
+    moment = figures.stat().st_mtime + 1
+    os.utime(path, (moment, moment))
+    code, found, following = say()
+    assert code == 0 and found["evaluate"] == ("stale", f"{figures} is older than {path}")
+    assert following == f"next: retailsim evaluate {best} --detailed --json {figures} --data-dir {data}"
+
+
+def test_a_training_that_was_stopped_is_unfinished_and_the_next_command_ends_it(say, trained, tmp_path):
+    for name in ("best_model.pt", "epoch_1.pt", "epoch_2.pt", "metrics.jsonl"):
+        shutil.copy2(trained / name, tmp_path / name)
+    code, found, following = say()
+    why = f"{tmp_path / 'epoch_2.pt'} is the newest checkpoint: 2 of 4 epochs are done"
+    assert code == 1 and found["train"] == ("unfinished", why)
+    assert following.startswith(
+        f"next: retailsim train --preset tiny --epochs 4 --resume auto --checkpoint-dir {tmp_path} "
+    )
+    assert cli.main(shlex.split(following.removeprefix("next: retailsim "))) == 0
+    assert say()[:2] == (0, {name: ("current", "") for name in [*map(status.verb_of, status.ROAD), "train"]})
+
+
+def test_a_training_that_has_saved_nothing_yet_is_unfinished(say, trained, tmp_path):
+    """`run` has begun another one in a folder with a model; its first epoch is not done."""
+    folder = shutil.copytree(trained, tmp_path / "checkpoints")
+    started = folder / STARTED
+    started.write_text('{"settings": {"flags": ["--preset", "tiny", "--epochs", "6"]}}')
+    moment = (folder / "epoch_4.pt").stat().st_mtime + 1
+    os.utime(started, (moment, moment))
+    code, found, following = say(checkpoints=folder)
+    assert code == 1 and found["train"] == ("unfinished", f"{started} is of a training that has not saved anything yet")
+    assert following.startswith(f"next: retailsim train --preset tiny --epochs 6 --checkpoint-dir {folder} ")
 
 
 def test_who_trains_or_evaluates_is_warned_of_what_is_stale(data, trained, tmp_path, capsys):
@@ -105,10 +157,84 @@ def test_the_next_command_is_that_of_the_last_time(shop, data, tmp_path, capsys)
     assert status.main(["--data-dir", str(data), "--checkpoint-dir", str(tmp_path)]) == 1
     (following,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("next: ")]
     assert following == f"next: retailsim run-pipeline --input {shop.raw} {' '.join(weeks)} --data-dir {data}"
-    assert status.train_again(tmp_path) == f"train --preset tiny --epochs 2 --checkpoint-dir {tmp_path}"
+    assert status.training_state(tmp_path, data)[2] == ["--preset", "tiny", "--epochs", "2"]
     findings = tmp_path / "findings.json"
     assert recipe.call("training.validate_data", ["--data-dir", data, "--json", findings], shop) == 1
     assert json.loads(findings.read_text())["findings"][0]["path"] == str(shop.raw)
+
+
+def test_the_source_is_found_from_any_folder(shop, data, tmp_path, capsys, monkeypatch):
+    """A source and a mapping that were named from one folder; there the next command names them so again."""
+    home, elsewhere = tmp_path / "home", tmp_path / "elsewhere"
+    for folder in (home, elsewhere):
+        folder.mkdir()
+    (home / "raw").symlink_to(shop.raw)
+    (home / "till.yaml").write_text(TILL)
+    shutil.rmtree(data / "processed")
+    monkeypatch.chdir(home)
+    flags = ["--input", "raw", "--mapping", "till.yaml", "--data-dir", data]
+    assert recipe.call("data_pipeline.run_pipeline", flags, shop) == 0
+    for folder, before in ((home, ""), (tmp_path, "home/"), (elsewhere, f"{home}/")):
+        monkeypatch.chdir(folder)
+        capsys.readouterr()
+        status.main(["--data-dir", str(data), "--checkpoint-dir", str(tmp_path)])
+        assert capsys.readouterr().out.splitlines()[0].split() == ["run-pipeline", "current"]
+        again = status.command_again(artifacts.PIPELINE, status.source_of(data), data)
+        assert again == f"run-pipeline --input {before}raw --mapping {before}till.yaml"
+
+
+@pytest.fixture
+def till(tmp_path):
+    """Mapped receipts with a file beside them, and what the pipeline's manifest would say of the two."""
+    folder, mapping = tmp_path / "till", tmp_path / "till.yaml"
+    folder.mkdir()
+    (folder / "orders_1.csv").write_text("BASKET_ID,store\n1,a\n")
+    (folder / "stores.csv").write_text("store,region\na,north\n")
+    mapping.write_text(TILL + 'files: ["orders_*.csv"]\njoins:\n  - file: stores.csv\n    key: store\n')
+    record = {
+        "inputs": {file.name: fingerprint(file) for file in folder.iterdir()},
+        "settings": {"mapping": mapping.read_text()},
+        "command": {"--mapping": str(mapping)},
+    }
+    status._print_of.cache_clear()
+    return folder, mapping, record
+
+
+@pytest.mark.parametrize("name", ["", "orders_1.csv"])  # the folder, or the file in it
+def test_mapped_files_are_those_that_the_pipeline_would_read(till, name):
+    folder, mapping, record = till
+    (folder / "transactions_notes.txt").write_text("no receipts")
+    assert status.changed_source(record, folder / name) is None
+    (folder / "stores.csv").write_text("store,region\na,south\n")
+    status._print_of.cache_clear()
+    assert status.changed_source(record, folder / name) == f"{folder / 'stores.csv'} has changed"
+    mapping.write_text(mapping.read_text() + "# edited\n")
+    assert status.changed_source(record, folder / name) == f"the mapping {mapping} has changed"
+    mapping.unlink()
+    assert f"--mapping {mapping} is no file" in status.changed_source(record, folder / name)
+
+
+def test_a_new_file_that_the_mapping_names_is_new(till):
+    folder, _, record = till
+    (folder / "orders_2.csv").write_text("BASKET_ID,store\n2,a\n")
+    assert status.changed_source(record, folder) == f"{folder / 'orders_2.csv'} is new"
+    assert status.changed_source(record, folder / "orders_1.csv") is None
+    assert status.changed_source(record, folder / "orders_2.csv") == f"{folder / 'orders_2.csv'} is new"
+
+
+def test_notes_beside_the_receipts_are_not_new(say, shop, tmp_path):
+    raw = shutil.copytree(shop.raw, tmp_path / "raw")
+    (raw / "transactions_notes.txt").write_text("no receipts")
+    assert say(raw=raw)[1]["run-pipeline"] == ("current", "")
+
+
+def test_paths_with_a_space_are_quoted(say, data, tmp_path, capsys):
+    (data / artifacts.SCALERS.path).unlink()
+    root = data.rename(tmp_path / "my data")
+    status.main(["--data-dir", str(root), "--checkpoint-dir", str(tmp_path)])
+    assert capsys.readouterr().out.splitlines()[-1] == f"next: retailsim run-tensor-preparation --data-dir '{root}'"
+    status.warn_of_stale(root)
+    assert f"\"retailsim status --data-dir '{root}'\"" in capsys.readouterr().err
 
 
 def test_a_changed_program_makes_everything_stale(say, monkeypatch):
@@ -121,4 +247,4 @@ def test_an_empty_root(say, data):
     shutil.rmtree(data)
     code, found, following = say()
     assert code == 1 and {state for state, _ in found.values()} == {"missing", "stale"}
-    assert "retailsim run-pipeline" in following
+    assert found["train"][0] == "missing" and "retailsim run-pipeline" in following

@@ -29,7 +29,7 @@ from retailsim.data_pipeline.unit_prices import derive_prices
 from retailsim.errors import UserError
 from retailsim.manifest import Manifest
 from retailsim.reading import load_calendar
-from retailsim.sources.mapping import Mapping, load_mapping
+from retailsim.sources.mapping import Mapping, load_mapping, shipped
 from retailsim.sources.read import read_transactions, side_files, source_files
 from retailsim.sources.sample import sample_customers
 from retailsim.sources.schema import PUBLISHED
@@ -73,9 +73,9 @@ def run_pipeline(
     }
     files = source_files(input, columns) + (side_files(input, columns) if columns else [])
     flags = {
-        "--input": input,
+        "--input": input.absolute(),  # so that `status` finds it from another folder
         "--nrows": nrows,
-        "--mapping": mapping,
+        "--mapping": mapping if mapping is None or mapping in shipped() else Path(mapping).absolute(),
         "--train-weeks": train_weeks,
         "--val-weeks": val_weeks,
     }

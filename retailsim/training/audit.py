@@ -1,7 +1,7 @@
 """Show on your own receipts and your own model that nothing leaks: pass or fail per rule, with the evidence (SPEC C24).
 
-Reads the raw source (--input), everything under --data-dir and, if given, a checkpoint. A part of the receipts is run
-through the whole road again in a temporary folder. Writes nothing but --json.
+Reads the raw source (that of the pipeline, or --input), everything under --data-dir and, if given, a checkpoint. A part of
+the receipts is run through the whole road again in a temporary folder. Writes nothing but --json.
 """
 
 import json
@@ -19,6 +19,7 @@ from retailsim.artifacts import FEATURES, PIPELINE, PSEUDO_BRANDS, TRANSACTIONS
 from retailsim.config import PRESETS
 from retailsim.manifest import settings_of
 from retailsim.reading import load_calendar, load_vocabulary
+from retailsim.status import source_of
 from retailsim.storage import atomic, connect
 from retailsim.training.audit_findings import Finding
 from retailsim.training.audit_future import future_rule, learned_rule, order_rule
@@ -35,7 +36,7 @@ MODEL_BASKETS = 512  # whose hidden products and trips are changed
 
 def audit(
     checkpoint: Path | None = None,
-    input: Path = Path("raw_data"),
+    input: Path | None = None,
     nrows: int = 20_000,
     data_dir: Path = Path("data"),
     seed: int = 0,
@@ -45,7 +46,7 @@ def audit(
 
     Args:
         checkpoint: a model to audit; without one, a small model with random weights shows what reaches it.
-        input: the raw source that the data was made of.
+        input: the raw source that the data was made of; left out: the one that the pipeline was last given.
         nrows: rows to run through the road again, as whole customers over all weeks.
         data_dir: root of what the stages wrote.
         seed: seed of the sampled weeks and baskets.
@@ -61,9 +62,9 @@ def audit(
         whose, model, config = "random weights", random_model(data_dir, vocabulary), PRESETS["tiny"]
     findings.append(target_rule(model, whose, samples, rows, vocabulary))
     findings.append(label_rule(model, config, whose, samples, rows, vocabulary.size))
-    weeks = sampled_weeks(samples.columns["week"], seed)
+    weeks = sampled_weeks(load_samples(data_dir, "val").columns["week"], samples.columns["week"], seed)
     with tempfile.TemporaryDirectory(prefix="retailsim-audit-") as folder:
-        taken, rebuilt = rebuilt_rules(input, nrows, data_dir, calendar, weeks, Path(folder))
+        taken, rebuilt = rebuilt_rules(source_of(data_dir, input), nrows, data_dir, calendar, weeks, Path(folder))
     findings += rebuilt
     show(findings, taken, len(rows))
     failed = any(finding.state == "fail" for finding in findings)
@@ -72,9 +73,9 @@ def audit(
     return 1 if failed else 0
 
 
-def sampled_weeks(weeks: np.ndarray, seed: int) -> list[int]:
-    """Weeks W whose future is changed: one of the test weeks that is not the last."""
-    known = np.unique(weeks)[:-1]
+def sampled_weeks(val: np.ndarray, test: np.ndarray, seed: int) -> list[int]:
+    """Weeks W whose future is changed: one of the test weeks, or where there is a single one of the validation weeks; not the last."""
+    known = np.unique(test if len(np.unique(test)) > 1 else np.concatenate([val, test]))[:-1]
     return [int(known[shuffled(len(known), seed, 1)[0]])] if len(known) else []
 
 
@@ -86,7 +87,7 @@ def rebuilt_rules(
     used = settings["nrows"]
     mapping, plain = mappings(settings["mapping"], folder)
     seed = settings_of(PSEUDO_BRANDS, FEATURES, data_dir)["seed"]
-    receipts = take_receipts(source, min(nrows, used or nrows), engine, mapping)
+    receipts = take_receipts(source, min(nrows, used or nrows), engine, calendar, mapping)
 
     def made(name: str, rows: object, salt: str = "") -> Path:
         shop = Shop(folder / name / "transactions.parquet", folder / name / "data", plain)
@@ -98,6 +99,9 @@ def rebuilt_rules(
     after = calendar.train_end + 1
     other = made("other test weeks", with_another_future(receipts, after, calendar, True))
     findings.append(learned_rule(base, other, calendar.train_end))
+    if not weeks:
+        why = "baskets of validation and test weeks stand in fewer than two weeks: none has a future that could be changed"
+        findings.append(Finding("future-shuffle", "C19", "not run", why))
     for week in weeks:
         changed = with_another_future(receipts, week, calendar, False)
         findings.append(future_rule(base, made(f"from week {week}", changed), week))

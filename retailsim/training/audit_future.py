@@ -26,7 +26,13 @@ from retailsim.weeks import SPLITS
 MOST_BASKETS = 2_000  # whose tensors are compared
 CHUNK = 256
 AS_OF = artifacts.AS_OF[1]
-LEARNED = (artifacts.VOCABULARY, *(a for a in artifacts.ALL if "training weeks" in a.about))
+COMPANIONS = (
+    artifacts.COMPANION_IDS,
+    artifacts.COMPANION_WEIGHTS,
+    artifacts.SUCCESSOR_IDS,
+    artifacts.SUCCESSOR_WEIGHTS,
+)
+LEARNED = (artifacts.VOCABULARY, *(a for a in artifacts.ALL if "training weeks" in a.about), *COMPANIONS)
 NUMBERS_OF_ROWS = ("row", "sample", "customer_row", "store_row")  # where a row stands; not what it says
 
 

@@ -1,7 +1,8 @@
 """A part of the user's receipts, run through commands 1–5 again: as they are, in another order, with another future.
 
-The part is whole customers over all weeks (SPEC C5). The commands are those that the user calls, in this process, each
-with a data root of its own, so whatever they do to the data is under audit.
+The part is whole customers over all weeks (SPEC C5), one of the first week among them, so that weeks keep their
+numbers. The commands are those that the user calls, in this process, each with a data root of its own, so whatever they do to
+the data is under audit.
 """
 
 import importlib
@@ -14,7 +15,9 @@ import ibis.expr.types as ir
 
 from retailsim import console
 from retailsim.cli import VERBS
+from retailsim.errors import UserError
 from retailsim.labels import TRIP_LABELS
+from retailsim.reading import load_calendar
 from retailsim.sources.mapping import Mapping, parse_mapping, plain_mapping
 from retailsim.sources.read import read_transactions, unreadable
 from retailsim.sources.sample import sample_customers
@@ -48,13 +51,31 @@ def mappings(text: str | None, folder: Path) -> tuple[Mapping | None, Path | Non
     return mapping, plain
 
 
-def take_receipts(source: Path, nrows: int, engine: ibis.BaseBackend, mapping: Mapping | None = None) -> ir.Table:
-    """About `nrows` raw rows of `source` as text under our names, as whole customers, kept on `engine`."""
+def take_receipts(
+    source: Path, nrows: int, engine: ibis.BaseBackend, calendar: Calendar, mapping: Mapping | None = None
+) -> ir.Table:
+    """About `nrows` raw rows of `source` as text under our names, as whole customers, kept on `engine`.
+
+    Where none of them shops in week 1 of `calendar`, one who does is added: weeks are counted from the first one.
+    """
     try:
         rows = read_transactions(source, engine, mapping).select(*SPELLINGS)
-        return engine.create_table("receipts", sample_customers(rows, nrows), temp=True)
+        taken = engine.create_table("receipts", sample_customers(rows, nrows), temp=True)
+        if taken.filter(week_of(taken, calendar) == 1).count().execute():
+            return taken
+        first = rows.filter(week_of(rows, calendar) == 1)
+        known = rows.semi_join(first.filter(first.customer_id.notnull()), "customer_id")
+        more = sample_customers(first.union(known), 1).anti_join(taken, "basket_id")
+        both = taken.union(rows.semi_join(more, "basket_id"))
+        return engine.create_table("receipts_from_week_1", both, temp=True)
     except engine_errors(engine) as error:
         raise unreadable(error, str(source)) from error
+
+
+def week_of(rows: ir.Table, calendar: Calendar) -> ir.IntegerValue:
+    """The week of text rows; 0 where the date cannot be read."""
+    first_monday = ibis.date(calendar.first_monday.isoformat())
+    return (parsed(rows, "date").delta(first_monday, unit="day") // 7 + 1).fill_null(0)
 
 
 def write_raw(
@@ -87,7 +108,18 @@ def rebuild(shop: Shop, calendar: Calendar, seed: int) -> Shop:
         for verb in ROAD:
             module = importlib.import_module(f"retailsim.{VERBS[verb][0]}")
             getattr(module, verb.replace("-", "_"))(**flags.get(verb, {}), data_dir=shop.root)
+            refuse_other_weeks(load_calendar(shop.root), calendar)
     return shop
+
+
+def refuse_other_weeks(sample: Calendar, whole: Calendar) -> None:
+    """A UserError where the calendar of a sample counts other weeks than the `whole` data's, or has no week to test."""
+    if sample.first_monday != whole.first_monday or sample.last_week <= whole.val_end:
+        begin = (sample.first_monday - whole.first_monday).days // 7 + 1
+        raise UserError(
+            f"--nrows takes receipts of weeks {begin}–{begin + sample.last_week - 1} only, and the data's are 1–{whole.last_week}: "
+            f"give a larger --nrows, so that a customer of week 1 and one of the test weeks are among them"
+        )
 
 
 def with_another_future(rows: ir.Table, week: int, calendar: Calendar, is_new: bool) -> ir.Table:
@@ -96,9 +128,7 @@ def with_another_future(rows: ir.Table, week: int, calendar: Calendar, is_new: b
     Products change places, prices, quantities, hours and trip labels are others; after `week` customers and stores change
     places too. With `is_new` a sixteenth of the later products are ones that were never seen before.
     """
-    day = parsed(rows, "date")
-    number = day.delta(ibis.date(calendar.first_monday.isoformat()), unit="day") // 7 + 1
-    dated = rows.mutate(week=number.fill_null(0))
+    dated = rows.mutate(week=week_of(rows, calendar))
     stays = (dated.week < week) | ((dated.week == week) & is_kept(dated.basket_id))
     lines = ibis.row_number().over(order_by=[*rows.columns])
     marked = held(dated.mutate(stays=stays, line=lines.cast("string")))  # so that a row keeps its number

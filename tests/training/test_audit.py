@@ -2,20 +2,26 @@
 
 import json
 import shutil
+from datetime import timedelta
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from retailsim.artifacts import CALENDAR, TRANSACTIONS
+from retailsim.artifacts import CALENDAR, COMPANION_WEIGHTS, SUCCESSOR_IDS, TRANSACTIONS
 from retailsim.data_pipeline.run_pipeline import prepare_transactions
+from retailsim.errors import UserError
 from retailsim.feature_engineering import customer_histories
 from retailsim.reading import load_calendar
 from retailsim.sources.mapping import load_mapping, parse_mapping, plain_mapping
+from retailsim.sources.read import read_transactions
+from retailsim.sources.sample import sample_customers
 from retailsim.storage import Table, connect
 from retailsim.tensor_preparation import run_tensor_preparation, t1_customer, t4_prices
 from retailsim.training import audit, audit_rebuild
 from retailsim.training.audit_future import future_rule, learned_rule, order_rule
 from retailsim.training.audit_rebuild import ROAD, Shop, rebuild, take_receipts, with_another_future, write_raw
+from retailsim.weeks import Calendar
 from tests import recipe, retailers
 
 FUTURE = 26
@@ -65,12 +71,75 @@ def test_a_missing_source_is_one_sentence(shop, tmp_path, capsys):  # C39
     assert "nowhere does not exist" in capsys.readouterr().err
 
 
+def test_the_source_is_that_of_the_pipeline_when_it_is_left_out(shop, not_rebuilt, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "audit.json"
+    assert recipe.call("training.audit", ["--data-dir", shop.data, "--json", path], shop) == 0
+    assert json.loads(path.read_text())["rows"] > 5_000
+
+
+@pytest.mark.parametrize(
+    "val, test, weeks",
+    [
+        ([21, 22, 24], [25, 26, 27], {25, 26}),
+        ([21, 22, 24], [25, 25], {21, 22, 24}),  # one test week: it is the future of the validation weeks
+        ([], [25, 25], set()),
+        ([], [], set()),
+    ],
+)
+def test_the_week_whose_future_is_changed_has_one(val, test, weeks):
+    found = [audit.sampled_weeks(np.array(val), np.array(test), seed) for seed in range(20)]
+    assert {week for drawn in found for week in drawn} == weeks
+    assert {len(drawn) for drawn in found} == {min(len(weeks), 1)}
+
+
+def test_where_no_week_has_a_future_the_audit_says_so(shop, not_rebuilt, tmp_path):
+    _, findings = audit.rebuilt_rules(shop.raw, 500, shop.data, load_calendar(shop.data), [], tmp_path)
+    (finding,) = [finding for finding in findings if finding.rule == "future-shuffle"]
+    assert finding.state == "not run" and "fewer than two weeks" in finding.evidence
+
+
+def test_a_small_sample_begins_in_the_first_week(shop):
+    """Five rows are one customer, who does not shop in the first week; another one does, and is there whole."""
+    engine, calendar = connect(), load_calendar(shop.data)
+    rows = read_transactions(shop.raw, engine)
+    alone, taken = sample_customers(rows, 5), take_receipts(shop.raw, 5, engine, calendar)
+    week = audit_rebuild.week_of
+    assert alone.select(week=week(alone, calendar)).week.min().execute() > 1
+    assert taken.select(week=week(taken, calendar)).week.min().execute() == 1
+    assert taken.count().execute() == taken.distinct().count().execute()
+    customers, baskets = taken.customer_id.nunique().execute(), taken.basket_id.nunique().execute()
+    whole = rows.semi_join(taken.filter(taken.customer_id.notnull()), "customer_id")
+    assert customers <= 2 and whole.semi_join(taken, "basket_id").count().execute() == whole.count().execute()
+    assert baskets > alone.basket_id.nunique().execute()
+    enough = take_receipts(shop.raw, 3_000, connect(), calendar)
+    assert enough.count().execute() == sample_customers(rows, 3_000).count().execute()  # nobody is added
+
+
+def test_a_sample_that_counts_other_weeks_is_refused(shop):
+    whole = load_calendar(shop.data)
+    audit_rebuild.refuse_other_weeks(Calendar(whole.first_monday, whole.last_week - 1, 20, 24), whole)
+    later = Calendar(whole.first_monday + timedelta(weeks=2), 10, 20, 24)
+    with pytest.raises(UserError, match="--nrows takes receipts of weeks 3–12 only, and the data's are 1–30: give a"):
+        audit_rebuild.refuse_other_weeks(later, whole)
+    with pytest.raises(UserError, match="weeks 1–24 only"):
+        audit_rebuild.refuse_other_weeks(Calendar(whole.first_monday, 24, 20, 24), whole)
+
+
+@pytest.mark.parametrize("artifact", [COMPANION_WEIGHTS, SUCCESSOR_IDS], ids=lambda artifact: artifact.path)
+def test_companions_of_other_baskets_fail(shop, tmp_path, artifact):  # C19
+    shutil.copytree(shop.data, tmp_path / "data")
+    artifact.write(tmp_path / "data", artifact.read(shop.data) * 2)
+    finding = learned_rule(shop.data, tmp_path / "data", 20)
+    assert (finding.state, finding.examples) == ("fail", (artifact.path,))
+
+
 def test_mapped_receipts_are_the_same_under_our_names(shop, tmp_path):  # C2
     """What the audit writes of receipts that came through a mapping, and what the first stage makes of it."""
     mapping, engine = load_mapping("instacart"), connect()
     retailers.instacart(shop.raw, tmp_path / "raw")
     prepare_transactions(tmp_path / "raw", None, tmp_path / "once", (20, 24), mapping)
-    receipts = take_receipts(tmp_path / "raw", 10**9, engine, mapping)
+    receipts = take_receipts(tmp_path / "raw", 10**9, engine, load_calendar(tmp_path / "once"), mapping)
     write_raw(receipts, tmp_path / "again.parquet", engine, "shuffled", mapping)
     plain = parse_mapping(plain_mapping(mapping), "plain.yaml")
     prepare_transactions(tmp_path / "again.parquet", None, tmp_path / "again", (20, 24), plain)
@@ -190,7 +259,7 @@ def test_a_table_in_the_order_of_its_source_fails(again, monkeypatch):  # C21
 def test_what_another_future_changes(shop, tmp_path):
     """All rows before the week, and the kept baskets of the week, are there as they were; later ones are others."""
     engine, calendar = connect(), load_calendar(shop.data)
-    rows = take_receipts(shop.raw, 10_000, engine)
+    rows = take_receipts(shop.raw, 10_000, engine, calendar)
     write_raw(rows, tmp_path / "a.parquet", engine)
     write_raw(with_another_future(rows, FUTURE, calendar, False), tmp_path / "b.parquet", engine)
     before, after = (engine.read_parquet(tmp_path / f"{name}.parquet") for name in "ab")
