@@ -35,9 +35,9 @@ def test_complements_are_neighbours(retailer):  # C8
 def test_the_model_beats_popularity_and_personal_frequency(retailer):  # C33
     for module, flags in recipe.PREPARATION[2:]:
         assert recipe.call(module, [*flags, "--data-dir", retailer.data], retailer) == 0
-    flags = "--preset tiny --epochs 1 --warmup-epochs 0 --finetune-epochs 0 --batch-size 64".split()
+    short = ["--epochs", "1", "--warmup-epochs", "0", "--finetune-epochs", "0", "--batch-size", "64"]
     paths = ["--data-dir", retailer.data, "--checkpoint-dir", retailer.checkpoints]
-    assert recipe.call("training.train", [*flags, "--mask-prob", "0.3", *paths], retailer) == 0
+    assert recipe.call("training.train", ["--preset", "tiny", *short, "--mask-prob", "0.3", *paths], retailer) == 0
     path = retailer.checkpoints / "evaluation.json"
     best = retailer.checkpoints / "best_model.pt"
     assert recipe.call("training.evaluate", [best, "--json", path, "--data-dir", retailer.data], retailer) == 0
