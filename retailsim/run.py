@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Literal
 
 from retailsim import artifacts, console
+from retailsim.atomic import atomic
 from retailsim.config import PRESETS
 from retailsim.errors import UserError, refuse_below
 from retailsim.manifest import Manifest, fingerprint, manifest_path
 from retailsim.reading import load_calendar
-from retailsim.storage import Artifact, atomic
+from retailsim.storage import Artifact
 
 TRAIN, EVALUATE = "training.train", "training.evaluate"
 BEST = Artifact("best_model.pt", TRAIN, "the best epoch by validation loss")

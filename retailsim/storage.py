@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from retailsim.atomic import atomic as atomic
+from retailsim.atomic import atomic
 from retailsim.errors import UserError
 
 

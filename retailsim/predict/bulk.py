@@ -14,12 +14,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from retailsim.atomic import atomic
 from retailsim.errors import UserError
 from retailsim.manifest import fingerprint
 from retailsim.predict.predictor import Predictor
 from retailsim.predict.request import Prediction, Request
 from retailsim.predict.request_files import Words, read_requests
-from retailsim.storage import atomic
 
 SCHEMA = pa.schema(
     {

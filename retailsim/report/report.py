@@ -22,6 +22,7 @@ from retailsim.artifacts import (
     PSEUDO_BRANDS,
     TRANSACTIONS,
 )
+from retailsim.atomic import atomic
 from retailsim.config import PRESETS
 from retailsim.errors import UserError
 from retailsim.manifest import fingerprint, manifest_path, read_manifest, refuse_changed, versions
@@ -33,7 +34,7 @@ from retailsim.report.model_sections import curves, metrics, provenance
 from retailsim.report.page import Section, render
 from retailsim.report.product_sections import price_examples, product_map
 from retailsim.report.story import story
-from retailsim.storage import atomic, connect
+from retailsim.storage import connect
 from retailsim.training import checkpoint as checkpoints
 from retailsim.vocab import SPECIAL_TOKENS
 

@@ -12,13 +12,14 @@ import tyro
 from rich.table import Table as Grid
 
 from retailsim import console
+from retailsim.atomic import atomic
 from retailsim.errors import UserError
 from retailsim.sources.mapping import Mapping, load_mapping, parse_mapping, shipped
 from retailsim.sources.mapping_guess import NEEDED, Guess, as_yaml, guess_roles, joins_of
 from retailsim.sources.profile import Profile, profile_file
 from retailsim.sources.read import SUFFIXES, open_file, read_transactions, refuse_empty
 from retailsim.sources.schema import LINE, ROW, SPELLINGS
-from retailsim.storage import atomic, connect
+from retailsim.storage import connect
 
 
 def inspect(source: Annotated[Path, tyro.conf.Positional], output: Path | None = None) -> None:

@@ -9,11 +9,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 
+from retailsim.atomic import atomic
 from retailsim.sources.synthetic_draws import generator
 from retailsim.sources.synthetic_shoppers import LIFESTAGES, PRICE_SEGMENTS
 from retailsim.sources.synthetic_shopping import Retailer, Rows, Trips, monday_of
 from retailsim.sources.synthetic_world import FOCI, FORMATS, MISSIONS, REGIONS
-from retailsim.storage import atomic
 
 COLUMNS = (
     "SHOP_WEEK", "SHOP_DATE", "SHOP_WEEKDAY", "SHOP_HOUR", "QUANTITY", "SPEND",

@@ -11,11 +11,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 
+from retailsim.atomic import atomic
 from retailsim.sources.read import UNFINISHED
 from retailsim.sources.synthetic_prices import PriceBook
 from retailsim.sources.synthetic_shopping import Retailer
 from retailsim.sources.synthetic_world import FORMATS, MISSIONS, PRICE_LEVEL, REGIONS, Catalogue
-from retailsim.storage import atomic
 
 FOLDER = "truth"
 MARK = "retailer.json"

@@ -15,12 +15,12 @@ import numpy as np
 import tyro
 
 from retailsim import console
+from retailsim.atomic import atomic
 from retailsim.config import PRESETS, Config
 from retailsim.errors import UserError, refuse_below
 from retailsim.evaluation.intervals import units_of
 from retailsim.manifest import fingerprint
 from retailsim.reading import load_vocabulary
-from retailsim.storage import atomic
 from retailsim.training import checkpoint as checkpoints
 from retailsim.training.ablation import TENSORS, ranks_with
 from retailsim.training.ablation_report import ablation_table, exchanged_record, retrained_record, synergy_line

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from retailsim.artifacts import SAMPLE_TABLES
+from retailsim.atomic import atomic
 from retailsim.config import Config
 from retailsim.evaluation.metrics import Metrics
 from retailsim.manifest import fingerprint
 from retailsim.model.lookup import Tables
-from retailsim.storage import atomic
 from retailsim.training import checkpoint as checkpoints
 from retailsim.training.ablation import TENSORS, ranks_with, without_config, without_samples, without_tables
 from retailsim.training.device import choose_device

@@ -16,11 +16,12 @@ from rich.text import Text
 
 from retailsim import console
 from retailsim.artifacts import FEATURES, PIPELINE, PSEUDO_BRANDS, TRANSACTIONS
+from retailsim.atomic import atomic
 from retailsim.config import PRESETS
 from retailsim.manifest import settings_of
 from retailsim.reading import load_calendar, load_vocabulary
 from retailsim.status import source_of
-from retailsim.storage import atomic, connect
+from retailsim.storage import connect
 from retailsim.training.audit_findings import Finding
 from retailsim.training.audit_future import future_rule, learned_rule, order_rule
 from retailsim.training.audit_model import label_rule, random_model, target_rule, trained_model

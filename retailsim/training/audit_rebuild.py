@@ -14,6 +14,7 @@ import ibis
 import ibis.expr.types as ir
 
 from retailsim import console
+from retailsim.atomic import atomic
 from retailsim.cli import VERBS
 from retailsim.errors import UserError
 from retailsim.labels import TRIP_LABELS
@@ -22,7 +23,7 @@ from retailsim.sources.mapping import Mapping, parse_mapping, plain_mapping
 from retailsim.sources.read import read_transactions, unreadable
 from retailsim.sources.sample import sample_customers
 from retailsim.sources.schema import SPELLINGS, parsed
-from retailsim.storage import atomic, engine_errors, held, write_parquet
+from retailsim.storage import engine_errors, held, write_parquet
 from retailsim.weeks import Calendar
 
 ROAD = ("run-pipeline", "run-feature-engineering", "run-tensor-preparation", "prepare-samples", "prepare-tensor-cache")

@@ -9,6 +9,7 @@ epoch_N.pt follows epoch N; epoch_N_step_S.pt stands inside epoch N, after S ste
 
 import hashlib
 import io
+import os
 import pickle
 import re
 import struct
@@ -93,7 +94,8 @@ def _plain(value: Any) -> Any:
 def tidy(folder: Path) -> None:
     """Delete what a killed process left half-written in `folder`; another training may be writing there."""
     for path in folder.glob(".*.tmp"):
-        if not is_running(path.name.split(".")[-2]):
+        pid = path.name.split(".")[-2]
+        if pid == str(os.getpid()) or not is_running(pid):  # in a container the process before has the same number
             path.unlink(missing_ok=True)
 
 

@@ -14,12 +14,12 @@ import torch
 import tyro
 
 from retailsim import console, status
+from retailsim.atomic import atomic
 from retailsim.errors import refuse_below
 from retailsim.evaluation.line_up import by_question
 from retailsim.manifest import fingerprint
 from retailsim.model.basket_model import BasketModel
 from retailsim.reading import load_calendar, load_vocabulary
-from retailsim.storage import atomic
 from retailsim.training import checkpoint as checkpoints
 from retailsim.training.auxiliary import fit_rivals
 from retailsim.training.baseline_ranks import line_up_ranks, tuned_settings

@@ -7,9 +7,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from retailsim.atomic import atomic
 from retailsim.errors import UserError
 from retailsim.model.batch import Batch
-from retailsim.storage import atomic
 
 LOOK_EVERY = 25  # steps between two looks at the flag where looking makes the host wait for the device
 

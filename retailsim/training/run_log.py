@@ -9,7 +9,7 @@ from pathlib import Path
 
 from torch.utils.tensorboard import SummaryWriter
 
-from retailsim.storage import atomic
+from retailsim.atomic import atomic
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,12 @@ import torch
 
 from retailsim import console
 from retailsim.artifacts import SAMPLE_TABLES
+from retailsim.atomic import atomic
 from retailsim.errors import UserError
 from retailsim.evaluation.calibration import competing, fit_temperature
 from retailsim.evaluation.hidden import MIN_PRODUCTS
 from retailsim.manifest import fingerprint
 from retailsim.model.basket_model import BasketModel
-from retailsim.storage import atomic
 from retailsim.training.masking import Masking, Question
 from retailsim.training.samples import Samples
 from retailsim.training.scoring import answers

@@ -13,6 +13,7 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from retailsim import artifacts, console
+from retailsim.atomic import atomic
 from retailsim.errors import UserError
 from retailsim.manifest import fingerprint, manifest_path, read_manifest
 from retailsim.reading import load_vocabulary
@@ -22,7 +23,7 @@ from retailsim.sources.schema import PUBLISHED
 from retailsim.sources.stored import stored_rows
 from retailsim.sources.validate import judge
 from retailsim.status import source_of
-from retailsim.storage import Array, Artifact, Record, Table, atomic, connect, engine_errors
+from retailsim.storage import Array, Artifact, Record, Table, connect, engine_errors
 from retailsim.training import checkpoint
 
 Check = tuple[str, str, Callable[[], str]]  # path, command that repairs it, what says its size or raises a UserError
