@@ -74,6 +74,20 @@ def atomic_folder(path: Path) -> Iterator[Path]:
             shutil.rmtree(ours)
 
 
+@contextmanager
+def scratch(path: Path) -> Iterator[Path]:
+    """Where a folder may be made beside `path`, which vanishes when the block ends; a killed process's goes first."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.parts"):
+        if not is_running(left.name.split(".")[-2]):
+            shutil.rmtree(left)
+    folder = path.with_name(f".{path.name}.{os.getpid()}.parts")
+    try:
+        yield folder
+    finally:
+        if folder.exists():
+            shutil.rmtree(folder)
+
+
 def is_running(pid: str) -> bool:
     """Whether process `pid` is there; a temporary file of our own name has no other text in that place."""
     try:

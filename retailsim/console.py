@@ -41,6 +41,13 @@ MENDABLE = {
 }  # fmt: skip
 # `--detailed` alone, no `--no-detailed` beside it; a flag that is left out is None, the word "None" is no value.
 FLAGS = (tyro.conf.FlagCreatePairsOff, tyro.conf.DisallowNone)
+SPARK_MEMORY = "Spark has too little memory: set SPARK_DRIVER_MEMORY=8g (on other machines spark.executor.memory)"
+SPARK_LACKS = {  # what Spark says → what the user can do about it
+    "OutOfMemoryError": SPARK_MEMORY,
+    "spark.driver.maxResultSize": f"{SPARK_MEMORY}, and spark.driver.maxResultSize with it",
+    "Answer from Java side is empty": f"Spark has ended in the middle of its work. If a log says of lacking memory: {SPARK_MEMORY}",
+    "No space left on device": "Spark has filled a disk: set spark.local.dir to a larger one, or make room where --data-dir lies",
+}
 QUIET = "--quiet"  # taken by every command: no word on how far it is
 PLAIN_EVERY = 10.0  # seconds between two lines of progress where there is no terminal
 GARBAGE_EVERY = 50_000  # new objects between two looks for garbage: at Python's 700 they take a third of the time of planning a query
@@ -205,8 +212,9 @@ def silence() -> Iterator[None]:
 
 
 def _engine_errors() -> tuple[type[Exception], ...]:
-    """What the engine raises, where a command has loaded it: `--help` does without."""
-    return (sys.modules["duckdb"].Error,) if "duckdb" in sys.modules else ()
+    """What the engines raise, where a command has loaded them: `--help` does without."""
+    raised = (("duckdb", "Error"), ("pyspark.errors", "PySparkException"), ("py4j.protocol", "Py4JError"))
+    return tuple(getattr(sys.modules[module], name) for module, name in raised if module in sys.modules)
 
 
 def _sentence_of(error: Exception) -> str | None:
@@ -215,6 +223,8 @@ def _sentence_of(error: Exception) -> str | None:
     if damaged:
         return f'{damaged[1]} is damaged: "retailsim validate-data" names the command that writes it again'
     what, duckdb = str(error).splitlines()[0], sys.modules["duckdb"]
+    if not isinstance(error, duckdb.Error):
+        return next((sentence for cause, sentence in SPARK_LACKS.items() if cause in str(error)), None)
     if isinstance(error, duckdb.OutOfMemoryException):
         return f'the data engine has too little memory ({what}): close other programs, or "run-pipeline" fewer rows (--nrows)'
     if isinstance(error, duckdb.IOException) and any(os.strerror(code) in what for code in MENDABLE):

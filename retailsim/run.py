@@ -17,7 +17,7 @@ from retailsim.config import PRESETS
 from retailsim.errors import UserError, refuse_below
 from retailsim.manifest import Manifest, fingerprint, manifest_path
 from retailsim.reading import load_calendar
-from retailsim.storage import Artifact
+from retailsim.storage import Artifact, EngineName
 
 TRAIN, EVALUATE = "training.train", "training.evaluate"
 BEST = Artifact("best_model.pt", TRAIN, "the best epoch by validation loss")
@@ -37,6 +37,7 @@ def run(
     batch_size: int | None = None,
     seed: int = 0,
     device: Literal["auto", "cuda", "mps", "cpu"] = "auto",
+    engine: EngineName = "duckdb",
     data_dir: Path = Path("data"),
     checkpoint_dir: Path = Path("checkpoints"),
 ) -> int:
@@ -53,6 +54,7 @@ def run(
         batch_size: baskets per step; left out: the preset's.
         seed: seed of whatever is drawn.
         device: auto takes CUDA, then MPS, then the CPU.
+        engine: what computes tables, features and samples: duckdb, inside this process, or spark (docs/large_data.md); the same results.
         data_dir: root of what the stages write.
         checkpoint_dir: where the model and its evaluation go.
     """
@@ -64,11 +66,12 @@ def run(
     receipts += [] if train_weeks is None else ["--train-weeks", train_weeks]
     receipts += [] if val_weeks is None else ["--val-weeks", val_weeks]
     receipts += [] if mapping is None else ["--mapping", mapping]
+    computed = [] if engine == "duckdb" else ["--engine", engine]
     for stage, flags in (
-        (artifacts.PIPELINE, receipts),
-        (artifacts.FEATURES, [*rows, "--seed", seed]),
+        (artifacts.PIPELINE, [*receipts, *computed]),
+        (artifacts.FEATURES, [*rows, "--seed", seed, *computed]),
         (artifacts.TENSORS, []),
-        (artifacts.SAMPLES, []),
+        (artifacts.SAMPLES, computed),
         (artifacts.CACHE, []),
     ):
         code = step(stage, [*flags, *data])

@@ -5,10 +5,10 @@ import glob
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import duckdb
 import ibis
@@ -18,20 +18,28 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from retailsim.atomic import atomic
+from retailsim import spark
+from retailsim.atomic import atomic, scratch
 from retailsim.errors import UserError
 
+EngineName = Literal["duckdb", "spark"]
 
-def connect() -> ibis.BaseBackend:
-    """The default engine: DuckDB inside this process. Nothing is kept between two connections."""
-    return ibis.duckdb.connect()
+
+def connect(engine: EngineName = "duckdb") -> ibis.BaseBackend:
+    """What computes tables: DuckDB inside this process, of which nothing is kept between two connections, or Spark."""
+    return spark.connect() if engine == "spark" else ibis.duckdb.connect()
+
+
+def flag_of(engine: EngineName) -> str | None:
+    """What a command's manifest keeps of its `--engine`: nothing where it is the default one."""
+    return None if engine == "duckdb" else engine
 
 
 def held(table: ir.Table) -> ir.Table:
     """`table`, computed now and held by its engine: what uses its columns many times over is planned from there."""
     engine = ibis.get_backend(table)
     if engine.name == "pyspark":  # has no temporary tables
-        return table
+        return spark.held(table, engine)
     # `.cache()` would fail when it is dropped (Ibis 12, DuckDB 2).
     return engine.create_table(ibis.util.gen_name("held"), table, temp=True)
 
@@ -42,11 +50,7 @@ def _first_line(error: Exception) -> str:
 
 def engine_errors(engine: ibis.BaseBackend) -> tuple[type[Exception], ...]:
     """What `engine` raises for a file that it cannot read."""
-    if engine.name == "pyspark":
-        from pyspark.errors import PySparkException  # an extra that the default engine does without
-
-        return (PySparkException, OSError)
-    return (duckdb.Error, OSError)
+    return (*(spark.errors() if engine.name == "pyspark" else (duckdb.Error,)), OSError)
 
 
 def read_parquet(path: Path, engine: ibis.BaseBackend, **options: Any) -> ir.Table:
@@ -121,12 +125,25 @@ class Table(Artifact):
 
     def write(self, root: Path, table: ir.Table, engine: ibis.BaseBackend, order_by: list[str]) -> None:
         """Cast `table` to the declared columns, sort it by `order_by` (which must identify a row) and write it."""
+        if engine.name == "pyspark":  # which writes a folder of files
+            return self.write_parts(root, [table], engine, order_by)
+        with atomic(root / self.path) as temporary:
+            write_parquet(self._typed(table).order_by(order_by), temporary, engine, compression="zstd")
+
+    def write_parts(self, root: Path, parts: Iterable[ir.Table], engine: ibis.BaseBackend, order_by: list[str]) -> None:
+        """As `write`, of a table that `engine` computes in parts, one after the other; DuckDB puts all of them in order."""
+        with scratch(root / self.path) as folder:
+            folder.mkdir(parents=True)
+            for i, part in enumerate(parts):
+                write_parquet(self._typed(part), folder / f"{i:05}.parquet", engine)
+            files, together = f"{glob.escape(str(folder))}/**/*.parquet", connect()
+            self.write(root, together.read_parquet(files, hive_partitioning=False), together, order_by)
+
+    def _typed(self, table: ir.Table) -> ir.Table:
         # `.cast` drops casts that Ibis believes needless, but an engine's sums and dates can be wider than it believes.
-        typed = table.select(
+        return table.select(
             **{name: ops.Cast(table[name], to=dtype).to_expr() for name, (dtype, _) in self.columns.items()}
         )
-        with atomic(root / self.path) as temporary:
-            write_parquet(typed.order_by(order_by), temporary, engine, compression="zstd")
 
 
 @dataclass(frozen=True)

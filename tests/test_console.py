@@ -119,6 +119,23 @@ def test_what_the_engine_lacks_is_one_sentence(query, said, capsys):  # C39
     assert err.startswith(f"error: {said}") and err.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    "told, said",
+    [
+        ("An error occurred while calling o1.parquet. : java.lang.OutOfMemoryError: Java heap space", "Spark has too little memory"),
+        ("Answer from Java side is empty", "Spark has ended in the middle of its work"),
+        ("java.io.IOException: No space left on device", "Spark has filled a disk"),
+    ],
+)  # fmt: skip
+def test_what_spark_lacks_is_one_sentence(told, said, capsys):  # C38, C39
+    py4j = pytest.importorskip("py4j.protocol")
+    assert console.run(raising(py4j.Py4JError(told)), []) == 2
+    err = capsys.readouterr().err
+    assert err.startswith(f"error: {said}") and err.count("\n") == 1
+    with pytest.raises(py4j.Py4JError):
+        console.run(raising(py4j.Py4JError("An error occurred while calling o1.parquet. : [DIVIDE_BY_ZERO]")), [])
+
+
 @pytest.mark.parametrize("query", ["SELECT nothing", "FROM '/nowhere/t.parquet'"])
 def test_a_query_that_is_wrong_is_our_own_mistake(query):
     with pytest.raises(duckdb.Error):

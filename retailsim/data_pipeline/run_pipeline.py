@@ -25,7 +25,7 @@ from retailsim.data_pipeline.missions import measure_missions
 from retailsim.data_pipeline.product_graph import build_graph
 from retailsim.data_pipeline.store_affinity import measure_affinity
 from retailsim.data_pipeline.transactions import build_transactions, calendar_of
-from retailsim.data_pipeline.unit_prices import derive_prices
+from retailsim.data_pipeline.unit_prices import price_parts
 from retailsim.errors import UserError
 from retailsim.manifest import Manifest
 from retailsim.reading import load_calendar
@@ -35,7 +35,7 @@ from retailsim.sources.sample import sample_customers
 from retailsim.sources.schema import PUBLISHED
 from retailsim.sources.stored import stored_rows
 from retailsim.sources.validate import judge, usable_account
-from retailsim.storage import connect
+from retailsim.storage import EngineName, connect, flag_of
 
 OUTPUTS = (TRANSACTIONS, CALENDAR, PRICES, PRODUCT_GRAPH, AFFINITY, MISSIONS)
 
@@ -47,6 +47,7 @@ def run_pipeline(
     data_dir: Path = Path("data"),
     train_weeks: int | None = None,
     val_weeks: int | None = None,
+    engine: EngineName = "duckdb",
 ) -> None:
     """Raw transactions → data/processed/: prices, product graph, store affinity, missions.
 
@@ -58,6 +59,8 @@ def run_pipeline(
         data_dir: root of everything written.
         train_weeks: last week of the training split (80; of data that end before week 96, about two thirds of their weeks).
         val_weeks: last week of the validation split (95, or about four fifths); later weeks are the test split.
+        engine: what computes the tables: duckdb, inside this process, or spark (docs/large_data.md); the same results. DuckDB
+            reads and checks the receipts in any case.
     """
     split = split_of_flags(train_weeks, val_weeks)
     if nrows is not None and nrows < 1:
@@ -78,32 +81,33 @@ def run_pipeline(
         "--mapping": mapping if mapping is None or mapping in shipped() else Path(mapping).absolute(),
         "--train-weeks": train_weeks,
         "--val-weeks": val_weeks,
+        "--engine": flag_of(engine),
     }
     manifest = Manifest(PIPELINE, data_dir, files, settings, OUTPUTS, command=flags)
     if manifest.is_current():
         manifest.keep_command()
         console.out.print(f"{data_dir / 'processed'} is current: nothing to do")
         return
+    tables = connect(engine)  # not the one that reads the raw rows: their memory is free again by then
     prepare_transactions(input, nrows, data_dir, split, columns)
     train_end = load_calendar(data_dir).train_end
-    engine = connect()  # a new one: the raw rows' memory is free again
-    transactions = TRANSACTIONS.read(data_dir, engine)
+    transactions = TRANSACTIONS.read(data_dir, tables)
     steps = (
-        (PRICES, lambda: derive_prices(transactions), ["product_id", "store_id", "week"]),
+        (PRICES, lambda: price_parts(transactions), ["product_id", "store_id", "week"]),
         (
             PRODUCT_GRAPH,
-            lambda: build_graph(transactions, train_end),
+            lambda: [build_graph(transactions, train_end)],
             ["edge_type", "source_level", "source", "target"],
         ),
-        (AFFINITY, lambda: measure_affinity(transactions), ["customer_id", "week"]),
-        (MISSIONS, lambda: measure_missions(transactions), ["customer_id", "week"]),
+        (AFFINITY, lambda: [measure_affinity(transactions)], ["customer_id", "week"]),
+        (MISSIONS, lambda: [measure_missions(transactions)], ["customer_id", "week"]),
     )
     with console.stages(len(steps)) as advance:
-        for artifact, stage, order in steps:
+        for artifact, parts, order in steps:
             advance(artifact.path)
-            artifact.write(data_dir, stage(), engine, order)
+            artifact.write_parts(data_dir, parts(), tables, order)
     for artifact, _, _ in steps:
-        rows = artifact.read(data_dir, engine).count().execute()
+        rows = artifact.read(data_dir, connect()).count().execute()
         console.out.print(f"  {artifact.path}: {rows:,} rows ({artifact.about})")
     manifest.write()
 

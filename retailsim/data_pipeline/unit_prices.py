@@ -14,11 +14,14 @@ What describes the past (`base_price`, stickiness) is made of earlier weeks. Onl
 anywhere is the base the chain's price of the week itself.
 """
 
+from collections.abc import Iterator
+
 import ibis
 import ibis.expr.types as ir
 
 from retailsim.artifacts import PRICES
 from retailsim.as_of import as_of_sums
+from retailsim.storage import held
 
 WINDOW = 13  # weeks, a quarter: long against a promotion of 2–3 weeks, short enough to follow a lasting change in 7
 OWN_WEEKS = 7  # a promotion of three weeks cannot move the median of seven weekly prices
@@ -29,14 +32,37 @@ SUSPECT_FACTOR = 5.0  # no promotion takes four fifths off; a wrong quantity or 
 SUSPECT_WEEKS = 3  # weekly prices that a base needs before it may call another price wrong
 DECIMALS = 6  # of a unit price: loose goods cost thousandths of a pound, float noise begins at the 15th place
 
+ROWS_AT_ONCE = 500_000  # product-store-weeks: half a gigabyte of memory, whatever the data's size
+
 KEYS = ("product_id", "store_id", "week")
 
 
 def derive_prices(transactions: ir.Table) -> ir.Table:
     """PRICES from TRANSACTIONS."""
     own = weekly_prices(transactions)
-    based = with_base_prices(own)
-    believed = with_believed_prices(based)
+    return _prices(own, format_levels(own))
+
+
+def price_parts(transactions: ir.Table, rows_at_once: int = ROWS_AT_ONCE) -> Iterator[ir.Table]:
+    """PRICES from TRANSACTIONS, of about `rows_at_once` rows in each part, which has all rows of its products.
+
+    Medians over windows are what DuckDB keeps in memory and does not write to disk. Spark gives all in one part.
+    """
+    if ibis.get_backend(transactions).name != "duckdb":
+        yield derive_prices(transactions)
+        return
+    own = held(weekly_prices(transactions))
+    levels = held(format_levels(own))
+    counts = own.group_by("product_id").agg(n=own.count())
+    before = counts.n.sum().over(ibis.cumulative_window(order_by="product_id")) - counts.n
+    numbered = held(counts.select("product_id", part=before // rows_at_once))
+    for part in sorted(numbered.part.to_pyarrow().unique().to_pylist()):
+        yield _prices(own.semi_join(numbered.filter(numbered.part == part), "product_id"), levels)
+
+
+def _prices(own: ir.Table, levels: ir.Table) -> ir.Table:
+    """PRICES of the products of `own`, some or all of `weekly_prices`, from them and all `format_levels`."""
+    believed = with_believed_prices(with_base_prices(own, levels))
     return with_promotions(believed, price_stickiness(own)).select(*PRICES.columns)
 
 
@@ -58,7 +84,7 @@ def weekly_prices(transactions: ir.Table) -> ir.Table:
     )
 
 
-def with_base_prices(own: ir.Table) -> ir.Table:
+def with_base_prices(own: ir.Table, levels: ir.Table) -> ir.Table:
     """`own` with `base_price` and `base_weeks`, the number of weekly prices behind it (0: the week's own chain price).
 
     The base is the median of the last 13 weeks: of the store's own prices if there are seven of them, else of the
@@ -66,8 +92,8 @@ def with_base_prices(own: ir.Table) -> ir.Table:
     """
     quarter = ibis.window(group_by=["product_id", "store_id"], order_by="week", range=(-WINDOW, -1))
     own = own.mutate(own_base=own.price.median().over(quarter), own_weeks=own.price.count().over(quarter))
-    rows = own.left_join(format_levels(own), ["store_format", "week"], rname="format_{name}")
-    rows = rows.left_join(chain_prices(own), ["product_id", "week"], rname="chain_{name}")
+    rows = own.left_join(levels, ["store_format", "week"], rname="format_{name}")
+    rows = rows.left_join(chain_prices(own, levels), ["product_id", "week"], rname="chain_{name}")
     enough = rows.own_weeks >= OWN_WEEKS
     chain = ibis.coalesce(
         ibis.coalesce(rows.chain_base, rows.chain_last) * rows.usual_level, rows.chain_now * rows.level
@@ -93,13 +119,13 @@ def format_levels(own: ir.Table) -> ir.Table:
     return weekly.mutate(usual_level=weekly.level.median().over(quarter).fill_null(1.0))
 
 
-def chain_prices(own: ir.Table) -> ir.Table:
+def chain_prices(own: ir.Table, levels: ir.Table) -> ir.Table:
     """One row per product and week: the chain's price at format level 1, `chain_now`, and what was known before.
 
     `chain_base` is the median of the weekly prices of the last 13 weeks, `chain_weeks` their number, `chain_last` the
     last price of any earlier week. Each store has one vote a week.
     """
-    levelled = own.inner_join(format_levels(own), ["store_format", "week"])
+    levelled = own.inner_join(levels, ["store_format", "week"])
     weekly = levelled.group_by("product_id", "week").agg(chain_now=(levelled.price / levelled.level).median())
     quarter = ibis.window(group_by="product_id", order_by="week", range=(-WINDOW, -1))
     return weekly.mutate(

@@ -76,7 +76,9 @@ def sales_counts(transactions: ir.Table, train_end: int, values: dict[str, list[
         shoppers=train.customer_id.nunique(),
         known_rows=train.customer_id.count(),
         basket_rows=train.basket_rows.sum(),
-        **{name: train.count(where=kind) for name, kind in kinds.items()},
+        **{
+            name: kind.fill_null(False).cast("int64").sum() for name, kind in kinds.items()
+        },  # count(where=…) of nulls is null on Spark
     )
 
 

@@ -55,11 +55,13 @@ def describe_stores(transactions: ir.Table, calendar: Calendar, engine: ibis.Bas
 def segment_classes(transactions: ir.Table, calendar: Calendar, engine: ibis.BaseBackend) -> dict[str, list[str]]:
     """The first `CLASSES` price segments and life stages of the training weeks, sorted, by column."""
     seen = transactions.filter(transactions.week <= calendar.train_end)
-    found = {label: seen.filter(seen[label].notnull()).select(label).distinct() for label in SEGMENTS.values()}
-    return {
-        label: engine.to_pyarrow(table.order_by(label).limit(CLASSES))[label].to_pylist()
-        for label, table in found.items()
-    }
+    found = {}
+    for label in SEGMENTS.values():
+        known = seen.filter(seen[label].notnull())
+        # Not `distinct`: put in order, and with another column's filter, it is not so on Spark (Ibis 12).
+        classes = known.group_by(label).agg(n=known.count()).order_by(label).limit(CLASSES)
+        found[label] = engine.to_pyarrow(classes)[label].to_pylist()
+    return found
 
 
 def store_histories(transactions: ir.Table, loadings: pa.Table, classes: Mapping[str, Sequence[str]]) -> ir.Table:

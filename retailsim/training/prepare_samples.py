@@ -28,7 +28,7 @@ from retailsim.labels import TRIP_LABELS, UNKNOWN
 from retailsim.layout import MAX_PLACES
 from retailsim.manifest import Manifest
 from retailsim.reading import load_calendar
-from retailsim.storage import connect
+from retailsim.storage import EngineName, connect, flag_of, held
 from retailsim.training.replays import REPLAY_LIMIT, is_replay, replay_report, replays_by_week
 from retailsim.training.trip_kinds import label_codes
 from retailsim.weeks import SPLITS, Calendar
@@ -37,34 +37,36 @@ INPUTS = (TRANSACTIONS, CALENDAR, CUSTOMER_EMBEDDINGS, STORE_FEATURES, VOCABULAR
 OUTPUTS = (*SAMPLE_TABLES.values(), TEMPORAL_METADATA)
 
 
-def prepare_samples(data_dir: Path = Path("data")) -> None:
+def prepare_samples(data_dir: Path = Path("data"), engine: EngineName = "duckdb") -> None:
     """Transactions → data/training/: one sample per basket for train, val and test.
 
     Args:
         data_dir: root of everything written.
+        engine: what computes the tables: duckdb, inside this process, or spark (docs/large_data.md); the same results.
     """
     inputs = [artifact.at(data_dir) for artifact in INPUTS]
-    manifest = Manifest(SAMPLES, data_dir, inputs, {}, OUTPUTS)
+    manifest = Manifest(SAMPLES, data_dir, inputs, {}, OUTPUTS, command={"--engine": flag_of(engine)})
     if manifest.is_current():
+        manifest.keep_command()
         console.out.print(f"{data_dir / 'training'} is current: nothing to do")
         return
-    engine = connect()
+    tables = connect(engine)
     calendar = load_calendar(data_dir)
-    transactions = TRANSACTIONS.read(data_dir, engine)
-    samples = build_samples(
+    transactions = TRANSACTIONS.read(data_dir, tables)
+    built = build_samples(
         transactions,
-        CUSTOMER_EMBEDDINGS.read(data_dir, engine),
-        STORE_FEATURES.read(data_dir, engine),
-        VOCABULARY.read(data_dir, engine),
+        CUSTOMER_EMBEDDINGS.read(data_dir, tables),
+        STORE_FEATURES.read(data_dir, tables),
+        VOCABULARY.read(data_dir, tables),
         calendar,
     )
-    samples = engine.create_table("samples", samples, temp=True)
+    samples = held(built)
     refuse_empty_splits(samples, calendar)
     for split, table in SAMPLE_TABLES.items():
         first, last = calendar.weeks_in(split)
         rows = samples.filter(samples.week.between(first, last))
         numbered = rows.mutate(sample=ibis.row_number().over(order_by=["week", "basket_id"]))
-        table.write(data_dir, numbered, engine, ["sample"])
+        table.write(data_dir, numbered, tables, ["sample"])
         counts = rows.aggregate(n=rows.count(), replays=rows.is_replay.sum()).execute().iloc[0]
         n = int(counts["replays"])
         console.out.print(
@@ -73,7 +75,7 @@ def prepare_samples(data_dir: Path = Path("data")) -> None:
     weeks = replays_by_week(samples)
     warning = "warning: " if any(w.share > REPLAY_LIMIT for w in weeks) else ""
     console.out.print(f"  {warning}{replay_report(weeks)}")
-    TEMPORAL_METADATA.write(data_dir, temporal_metadata(transactions, calendar), engine, ["basket_id"])
+    TEMPORAL_METADATA.write(data_dir, temporal_metadata(transactions, calendar), tables, ["basket_id"])
     manifest.write()
 
 

@@ -1,10 +1,11 @@
 """Stage 1: actual and regular prices, promotions, imputation, quality."""
 
+import duckdb
 import ibis
 import pytest
 
 from retailsim.artifacts import PRICES, TRANSACTIONS
-from retailsim.data_pipeline.unit_prices import derive_prices
+from retailsim.data_pipeline.unit_prices import derive_prices, price_parts
 from retailsim.storage import connect
 
 KEYS = ["product_id", "store_id", "week"]
@@ -190,6 +191,42 @@ def test_row_order_leaves_the_file_as_it_is(receipts, busy_rows, tmp_path):  # C
         PRICES.write(tmp_path / name, derive_prices(receipts(rows)), connect(), KEYS)
     one, other, again = ((tmp_path / name / PRICES.path).read_bytes() for name in ("one", "other", "again"))
     assert one == other == again
+
+
+@pytest.mark.parametrize("rows_at_once", [1_000, 10**9])
+def test_parts_are_the_whole_with_every_product_in_one_of_them(receipts, busy_rows, tmp_path, rows_at_once):  # C38
+    sales = receipts(busy_rows)
+    parts = [part.to_pyarrow().to_pylist() for part in price_parts(sales, rows_at_once)]
+    products = [{row["product_id"] for row in part} for part in parts]
+    assert (len(parts) > 1) == (rows_at_once == 1_000) and sum(map(len, products)) == len(set.union(*products))
+    assert sorted((row for part in parts for row in part), key=lambda row: [row[key] for key in KEYS]) == derived(sales)
+    PRICES.write_parts(tmp_path, price_parts(sales, rows_at_once), ibis.get_backend(sales), KEYS)
+    assert PRICES.load(tmp_path).to_pylist() == derived(sales)
+    assert [path.name for path in (tmp_path / PRICES.path).parent.iterdir()] == [(tmp_path / PRICES.path).name]
+
+
+@pytest.mark.slow
+def test_memory_for_a_part_is_enough(tmp_path, monkeypatch):  # C38
+    monkeypatch.chdir(tmp_path)  # where DuckDB puts what memory does not hold
+    sales = dict.fromkeys(TRANSACTIONS.columns, "NULL") | {
+        "basket_id": "range::VARCHAR", "product_id": "(range // 500)::VARCHAR", "store_id": "(range % 10)::VARCHAR",
+        "week": "(range // 10 % 50 + 1)::INTEGER", "quantity": "1::BIGINT", "spend": "(1 + hash(range) % 9)::DECIMAL(18, 2)",
+        "store_format": "(range % 2)::VARCHAR", "store_region": "'E'",
+    }  # fmt: skip
+
+    def engine():
+        small = connect()
+        small.raw_sql("SET memory_limit = '150MB'; SET threads = 1")
+        columns = ", ".join(f"{value} AS {name}" for name, value in sales.items())
+        small.raw_sql(f"CREATE TABLE sales AS SELECT {columns} FROM range(500_000)")
+        return small
+
+    small = engine()
+    PRICES.write_parts(tmp_path, price_parts(small.table("sales"), rows_at_once=50_000), small, KEYS)
+    assert PRICES.load(tmp_path).num_rows == 500_000
+    small = engine()
+    with pytest.raises(duckdb.OutOfMemoryException):  # what the parts are for
+        PRICES.write(tmp_path, derive_prices(small.table("sales")), small, KEYS)
 
 
 def test_the_stage_compiles_for_spark():  # C38
