@@ -19,14 +19,14 @@ from retailsim.training.samples import Samples
 from retailsim.vocab import Vocabulary
 
 MOST_APART = (
-    0.05  # of the length of a sketch: another machine's rounding stays below, another seed of the embeddings is at 1
+    0.05  # of a sketch's length: another machine's rounding stays below, another seed of the embeddings is at 1
 )
 LOOKED_UP_BY = ("customer_row", "store_row", "week", "day", "hour")
 
 
-def sketch(tables: Tables, vocab_size: int) -> Tensor:
-    """One number per product of the vocabulary that moves with its row of T2: float32 [V]."""
-    rows = tables.product[:vocab_size].double()
+def sketch(products: Tensor, vocab_size: int) -> Tensor:
+    """One number per product of the vocabulary that moves with its row of T2, `products`: float32 [V]."""
+    rows = products[:vocab_size].double()
     return (rows * torch.arange(rows.shape[1]).cos()).sum(1).float()
 
 
@@ -38,9 +38,9 @@ def digest(train: Samples) -> str:
     return found.hexdigest()
 
 
-def refuse_other_products(name: str, state: dict[str, Any], tables: Tables, vocab_size: int) -> None:
-    """A UserError where the checkpoint `name` of this `state` was trained on other product embeddings than those of `tables`."""
-    there, here = state["products"], sketch(tables, vocab_size)
+def refuse_other_products(name: str, state: dict[str, Any], products: Tensor, vocab_size: int) -> None:
+    """A UserError where the checkpoint `name` of this `state` was trained on other rows of T2 than `products`."""
+    there, here = state["products"], sketch(products, vocab_size)
     if (there - here).norm() > MOST_APART * there.norm():
         raise UserError(
             f"{name} was trained on other product embeddings than the data's, which were made anew since, of other weeks or with "
@@ -59,7 +59,7 @@ def refuse_other_baskets(state: dict[str, Any], train: Samples) -> None:
 
 def model_of(checkpoint: Path, state: dict[str, Any], tables: Tables, vocabulary: Vocabulary) -> BasketModel:
     """The model of a checkpoint's `state` (`checkpoint.load`), to look up in `tables`; a UserError where they are not its own."""
-    refuse_other_products(str(checkpoint), state, tables, vocabulary.size)
+    refuse_other_products(str(checkpoint), state, tables.product, vocabulary.size)
     model = BasketModel(Config.from_json(state["config"]).model, tables, vocabulary.size)
     model.load_state_dict(state["model"])
     return model

@@ -96,7 +96,7 @@ def prepare(
 ) -> Training:
     """Model and optimiser on their device, as they start or as `resumed` left them; a UserError where that had other data."""
     if resumed:
-        refuse_other_products("--resume: the checkpoint", resumed, tables, vocabulary.size)
+        refuse_other_products("--resume: the checkpoint", resumed, tables.product, vocabulary.size)
         refuse_other_baskets(resumed, train)
     torch.manual_seed(config.train.seed)
     model = BasketModel(config.model, tables, vocabulary.size, run.gradient_checkpointing)
@@ -111,5 +111,5 @@ def prepare(
     progress = Progress.of(resumed) if resumed else Progress()
     device = run.fabric.device
     graphs = Graphs(model.parameters(), device) if device.type == "cuda" and run.graphs else None
-    products = sketch(tables, vocabulary.size)
+    products = sketch(tables.product, vocabulary.size)
     return Training(config, vocabulary, run, model, forward, wrapped, progress, products, digest(train), graphs)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
 from rich.table import Table as Grid
 from rich.text import Text
 
@@ -25,6 +26,7 @@ from retailsim.sources.validate import judge
 from retailsim.status import source_of
 from retailsim.storage import Array, Artifact, Record, Table, connect, engine_errors
 from retailsim.training import checkpoint
+from retailsim.training.made_from import refuse_other_products
 
 Check = tuple[str, str, Callable[[], str]]  # path, command that repairs it, what says its size or raises a UserError
 
@@ -137,8 +139,11 @@ def _size(artifact: Artifact, root: Path) -> str:
 
 
 def check_checkpoint(path: Path, root: Path) -> str:
-    """Epoch of a checkpoint that fits the data's vocabulary; a UserError otherwise."""
-    state = checkpoint.load(path, load_vocabulary(root))
+    """Epoch of a checkpoint that fits the data's vocabulary and product embeddings; a UserError otherwise."""
+    vocabulary = load_vocabulary(root)
+    state = checkpoint.load(path, vocabulary)
+    products = torch.from_numpy(np.array(artifacts.PRODUCT_CACHE.read(root)))
+    refuse_other_products(str(path), state, products, vocabulary.size)
     return f"epoch {state['epoch']}, {state['config']['preset']} preset"
 
 

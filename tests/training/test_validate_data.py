@@ -42,6 +42,16 @@ def test_a_finished_road_is_sound(checked):
     )
 
 
+def test_a_checkpoint_of_other_product_embeddings_is_a_fault(checked):
+    def other(data, checkpoints):
+        products = artifacts.PRODUCT_CACHE.read(data)
+        artifacts.PRODUCT_CACHE.write(data, products[:, ::-1])
+
+    code, findings = checked(other)
+    found = next(found for path, found in findings.items() if path.endswith("best_model.pt"))
+    assert code == 1 and "other product embeddings" in found["finding"] and "training.train" in found["repair"]
+
+
 def test_every_damaged_file_is_found_and_the_command_named(checked):
     missing = artifacts.PRICE_CACHE
 
