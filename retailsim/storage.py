@@ -131,13 +131,14 @@ class Table(Artifact):
             write_parquet(self._typed(table).order_by(order_by), temporary, engine, compression="zstd")
 
     def write_parts(self, root: Path, parts: Iterable[ir.Table], engine: ibis.BaseBackend, order_by: list[str]) -> None:
-        """As `write`, of a table that `engine` computes in parts, one after the other; DuckDB puts all of them in order."""
+        """As `write`, of a table that `engine` computes in parts, one after the other; DuckDB puts their rows in order."""
         with scratch(root / self.path) as folder:
             folder.mkdir(parents=True)
             for i, part in enumerate(parts):
                 write_parquet(self._typed(part), folder / f"{i:05}.parquet", engine)
-            files, together = f"{glob.escape(str(folder))}/**/*.parquet", connect()
-            self.write(root, together.read_parquet(files, hive_partitioning=False), together, order_by)
+            together = connect() if engine.name == "pyspark" else engine
+            rows = together.read_parquet(f"{glob.escape(str(folder))}/**/*.parquet", hive_partitioning=False)
+            self.write(root, rows, together, order_by)
 
     def _typed(self, table: ir.Table) -> ir.Table:
         # `.cast` drops casts that Ibis believes needless, but an engine's sums and dates can be wider than it believes.

@@ -93,21 +93,23 @@ def run_pipeline(
     train_end = load_calendar(data_dir).train_end
     transactions = TRANSACTIONS.read(data_dir, tables)
     steps = (
-        (PRICES, lambda: price_parts(transactions), ["product_id", "store_id", "week"]),
+        (PRICES, PRICES.write_parts, lambda: price_parts(transactions), ["product_id", "store_id", "week"]),
         (
             PRODUCT_GRAPH,
-            lambda: [build_graph(transactions, train_end)],
+            PRODUCT_GRAPH.write,
+            lambda: build_graph(transactions, train_end),
             ["edge_type", "source_level", "source", "target"],
         ),
-        (AFFINITY, lambda: [measure_affinity(transactions)], ["customer_id", "week"]),
-        (MISSIONS, lambda: [measure_missions(transactions)], ["customer_id", "week"]),
+        (AFFINITY, AFFINITY.write, lambda: measure_affinity(transactions), ["customer_id", "week"]),
+        (MISSIONS, MISSIONS.write, lambda: measure_missions(transactions), ["customer_id", "week"]),
     )
     with console.stages(len(steps)) as advance:
-        for artifact, parts, order in steps:
+        for artifact, write, make, order in steps:
             advance(artifact.path)
-            artifact.write_parts(data_dir, parts(), tables, order)
-    for artifact, _, _ in steps:
-        rows = artifact.read(data_dir, connect()).count().execute()
+            write(data_dir, make(), tables, order)
+    here = connect()
+    for artifact, *_ in steps:
+        rows = artifact.read(data_dir, here).count().execute()
         console.out.print(f"  {artifact.path}: {rows:,} rows ({artifact.about})")
     manifest.write()
 

@@ -53,6 +53,9 @@ def price_parts(transactions: ir.Table, rows_at_once: int = ROWS_AT_ONCE) -> Ite
         return
     own = held(weekly_prices(transactions))
     levels = held(format_levels(own))
+    if own.count().execute() <= rows_at_once:
+        yield _prices(own, levels)
+        return
     counts = own.group_by("product_id").agg(n=own.count())
     before = counts.n.sum().over(ibis.cumulative_window(order_by="product_id")) - counts.n
     numbered = held(counts.select("product_id", part=before // rows_at_once))

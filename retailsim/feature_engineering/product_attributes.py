@@ -67,6 +67,8 @@ def sales_counts(transactions: ir.Table, train_end: int, values: dict[str, list[
     classes = {**values, **TRIP_LABELS}
     kinds |= {f"{column}={value}": train[column] == value for column, some in classes.items() for value in some}
     kinds["shopper=anonymous"] = train.customer_id.isnull()
+    # Not count(where=…), which is null on Spark where all rows are null.
+    marks = {name: kind.fill_null(False).cast("int64") for name, kind in kinds.items()}
     return train.group_by("product_id").agg(
         rows=train.count(),
         weeks=train.week.nunique(),
@@ -76,9 +78,7 @@ def sales_counts(transactions: ir.Table, train_end: int, values: dict[str, list[
         shoppers=train.customer_id.nunique(),
         known_rows=train.customer_id.count(),
         basket_rows=train.basket_rows.sum(),
-        **{
-            name: kind.fill_null(False).cast("int64").sum() for name, kind in kinds.items()
-        },  # count(where=…) of nulls is null on Spark
+        **{name: mark.sum() for name, mark in marks.items()},
     )
 
 

@@ -71,8 +71,9 @@ def run_feature_engineering(
     for name, measured in EMBEDDING_REPORT.read(data_dir)["edge_types"].items():
         if measured["auc"] is not None:
             console.out.print(f"  product embeddings: AUC {measured['auc']:.3f} on held-out {name} edges")
+    here = connect()
     for artifact in (PSEUDO_BRANDS, PRICE_FEATURES, PRODUCT_EMBEDDINGS, CUSTOMER_EMBEDDINGS, STORE_FEATURES):
-        rows = artifact.read(data_dir, connect()).count().execute()
+        rows = artifact.read(data_dir, here).count().execute()
         console.out.print(f"  {artifact.path}: {rows:,} rows ({artifact.about})")
     manifest.write()
 
