@@ -32,7 +32,7 @@ SUSPECT_FACTOR = 5.0  # no promotion takes four fifths off; a wrong quantity or 
 SUSPECT_WEEKS = 3  # weekly prices that a base needs before it may call another price wrong
 DECIMALS = 6  # of a unit price: loose goods cost thousandths of a pound, float noise begins at the 15th place
 
-ROWS_AT_ONCE = 500_000  # product-store-weeks: half a gigabyte of memory, whatever the data's size
+ROWS_AT_ONCE = 500_000  # product-store-weeks, for which half a gigabyte is enough (docs/experiments.md)
 
 KEYS = ("product_id", "store_id", "week")
 

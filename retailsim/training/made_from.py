@@ -18,9 +18,8 @@ from retailsim.model.lookup import Tables
 from retailsim.training.samples import Samples
 from retailsim.vocab import Vocabulary
 
-MOST_APART = (
-    0.05  # of a sketch's length: another machine's rounding stays below, another seed of the embeddings is at 1
-)
+# Of a sketch's length: another machine's rounding stays below, another seed of the embeddings is at 1.
+MOST_APART = 0.05
 LOOKED_UP_BY = ("customer_row", "store_row", "week", "day", "hour")
 
 
