@@ -10,6 +10,7 @@ import ibis
 import ibis.expr.types as ir
 
 FINENESS = 2.0**12  # decayed events are counted in units of 1 / FINENESS
+EXACT = "decimal(38, 0)"  # sums of floats are exact up to 2^53 only, of integers on Spark up to 2^63
 
 
 def as_of_sums(
@@ -17,9 +18,10 @@ def as_of_sums(
 ) -> ir.Table:
     """Sums of `columns` over all weeks before each row's week, per entity; 0 where nothing came before.
 
-    Decayed events are rounded to whole units first (1 / FINENESS of an event of week 0, less of later ones), because the
-    last bit of a sum of fractions depends on how the engine groups its additions, and that on the rows of later weeks.
-    Sums of whole numbers are exact for about 30 half-lives. Weeks are floats: Spark divides whole numbers to six decimals.
+    Decayed events are rounded to whole units (1 / FINENESS of an event of week 0, less of later ones) and added up as
+    decimals, because the last bit of a sum of floats depends on how the engine groups its additions, and that on the rows
+    of later weeks. A total may have 38 digits: 70 half-lives of a chain that takes 10^12 pence a week.
+    Weeks are floats: Spark divides whole numbers to six decimals.
 
     Args:
         weekly: one row per entity and week, with the key columns `entity`, `week` and the numeric `columns`. A row of
@@ -36,9 +38,9 @@ def as_of_sums(
     values = {name: weekly[name].cast("float64") for name in columns}
     if half_life:
         growth = ibis.literal(2.0) ** (weekly.week.cast("float64") / half_life) * FINENESS
-        values = {name: _whole(value * growth) for name, value in values.items()}
+        values = {name: (value * growth).cast(EXACT) for name, value in values.items()}
     grown = weekly.select(*entity, "week", **values)
-    sums = {name: grown[name].sum().over(before).fill_null(0.0) for name in columns}
+    sums = {name: grown[name].sum().over(before).cast("float64").fill_null(0.0) for name in columns}
     if half_life:
         shrink = ibis.literal(2.0) ** (grown.week.cast("float64") / -half_life) / FINENESS
         sums = {name: total * shrink for name, total in sums.items()}
@@ -61,8 +63,3 @@ def with_coming_week(weekly: ir.Table, entity: str, transactions: ir.Table) -> i
         if name not in (entity, "week")
     }
     return weekly.union(asked.mutate(**empty).select(*weekly.columns))
-
-
-def _whole(x: ir.FloatingValue) -> ir.FloatingValue:
-    """The nearest whole number (towards zero for negative halves), as a float: engines round to integers, which overflow."""
-    return (x + 0.5) - (x + 0.5) % 1

@@ -10,6 +10,9 @@ from datetime import date, timedelta
 
 SPLITS = ("train", "val", "test")
 PUBLISHED_WEEKS = 117
+MOST_WEEKS = (
+    560  # ten years and nine months: over more, sums that decay by half in eight weeks have too many digits (as_of)
+)
 
 
 def usual_split(last_week: int) -> tuple[int, int]:
@@ -19,9 +22,16 @@ def usual_split(last_week: int) -> tuple[int, int]:
     [(80, 95), (80, 95), (64, 77), (20, 24), (1, 2)]
     """
     train, val = Calendar.train_end, Calendar.val_end
-    if last_week > val:
-        return train, val
-    train, val = (last_week * end // PUBLISHED_WEEKS for end in (train, val))
+    return (train, val) if last_week > val else split_by_share(last_week)
+
+
+def split_by_share(last_week: int) -> tuple[int, int]:
+    """Last week of training and of validation, in the published data's shares of their weeks, with a week for each split.
+
+    >>> split_by_share(103)
+    (70, 83)
+    """
+    train, val = (last_week * end // PUBLISHED_WEEKS for end in (Calendar.train_end, Calendar.val_end))
     train = max(1, min(train, last_week - 2))
     return train, max(train + 1, min(val, last_week - 1))
 
@@ -72,17 +82,21 @@ class Calendar:
         return (week - 1) / max(self.last_week - 1, 1)
 
     def fitting_split(self) -> str:
-        """What to choose, so that training, validation and test have a week each.
+        """What to choose instead, so that training, validation and test have a week each.
 
         >>> Calendar(date(2006, 4, 10), 52).fitting_split()
         'choose for example --train-weeks 35 --val-weeks 42'
+        >>> Calendar(date(2006, 4, 10), 103).fitting_split()
+        'choose for example --train-weeks 70 --val-weeks 83'
         >>> Calendar(date(2006, 4, 10), 2).fitting_split()
         'training, validation and test need a week each'
         """
         if self.last_week < len(SPLITS):
             return "training, validation and test need a week each"
-        train, val = usual_split(self.last_week)
-        return f"choose for example --train-weeks {train} --val-weeks {val}"
+        for train, val in (usual_split(self.last_week), split_by_share(self.last_week)):
+            if (train, val) != (self.train_end, self.val_end):
+                return f"choose for example --train-weeks {train} --val-weeks {val}"
+        return f"choose others than --train-weeks {self.train_end} --val-weeks {self.val_end}"
 
     def split_fault(self) -> str:
         """What is wrong with a split whose test weeks lie behind the data, and one that fits; empty where nothing is.

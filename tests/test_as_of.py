@@ -1,9 +1,11 @@
 """Sums of what came before a week: exact values, half-life, and the law that later weeks change nothing."""
 
 import ibis
+import numpy as np
 import pytest
 
-from retailsim.as_of import as_of_sums
+from retailsim.as_of import FINENESS, as_of_sums
+from retailsim.feature_engineering.customer_histories import HALF_LIFE
 
 WEEKLY = [  # customer, week, trips
     ("A", 1, 2),
@@ -17,7 +19,7 @@ WEEKLY = [  # customer, week, trips
 
 def sums(rows, half_life=None, compute=as_of_sums):
     """{(customer, week): trips before that week}."""
-    table = ibis.memtable(rows, schema={"customer_id": "string", "week": "int32", "trips": "int64"})
+    table = ibis.memtable(rows, schema={"customer_id": "string", "week": "int32", "trips": "float64"})
     found = compute(table, ["customer_id"], ["trips"], half_life).execute()
     return {(row.customer_id, row.week): row.trips for row in found.itertuples()}
 
@@ -64,6 +66,29 @@ def holds_as_of_law(compute):
     return True
 
 
+def test_large_sums_over_many_half_lives_are_exact():  # C19
+    """A chain's pence of ten years: whole numbers are added up, however the engine groups them."""
+    rng = np.random.default_rng(0)
+    rows = [(f"C{i}", week, int(rng.integers(10**9, 10**12))) for i in range(40) for week in range(1, 521)]
+    found = sums(rows, half_life=HALF_LIFE)
+    units, expected = 0, []
+    for _, week, pence in rows[:520]:
+        expected.append(units * 2.0 ** (-week / HALF_LIFE) / FINENESS)
+        units += int(np.floor(pence * (2.0 ** (week / HALF_LIFE) * FINENESS) + 0.5))
+    assert [found["C0", week] for week in range(1, 521)] == pytest.approx(expected, rel=1e-15)
+    for last in (100, 300, 500):
+        after = sums([row for row in rows if row[1] < last or row[0] > "C2"], half_life=HALF_LIFE)
+        kept = [key for key in after if key[1] < last]
+        assert kept and [after[key] for key in kept] == [found[key] for key in kept]
+
+
+def test_what_is_negative_is_rounded_like_what_is_positive():
+    """Directions of taste have signs: a third of a unit is none, two thirds are one, on both sides of 0."""
+    rows = [("A", 1, share / FINENESS * 2**-0.5) for share in (-5 / 3, -4 / 3, 4 / 3, 5 / 3)]
+    found = [sums([row, ("A", 2, 0.0)], half_life=2)["A", 2] * FINENESS * 2 for row in rows]
+    assert found == pytest.approx([-2, -1, 1, 2])
+
+
 def sums_with_the_current_week(weekly, entity, columns, half_life=None):
     """The leak put back: the frame ends at the current row instead of the one before."""
     frame = ibis.window(group_by=entity, order_by="week", preceding=None, following=0)
@@ -99,5 +124,6 @@ def test_it_compiles_for_spark():  # C38
 def test_a_half_life_over_a_decade_does_not_overflow():
     """2^(week / half-life) grows out of every integer; older events of a long history still count."""
     rows = [("A", week, 1) for week in range(1, 522)]
-    found = sums(rows, half_life=2)
-    assert found[("A", 521)] == pytest.approx(sum(2 ** -(k / 2) for k in range(1, 521)), rel=1e-12)
+    found = sums(rows, half_life=HALF_LIFE)
+    expected = sum(2 ** -(k / HALF_LIFE) for k in range(1, 521))
+    assert found[("A", 521)] == pytest.approx(expected, rel=1e-5)

@@ -76,3 +76,10 @@ def test_contradictions_are_refused_with_both_values():
         Calendar(date(2006, 4, 11), 10)
     with pytest.raises(ValueError, match="train_end 95 and val_end 80"):
         Calendar(date(2006, 4, 10), 117, train_end=95, val_end=80)
+
+
+@pytest.mark.parametrize("last, chosen", [(103, (80, 95)), (103, (70, 83)), (52, (35, 42)), (52, (80, 95))])
+def test_the_split_that_failed_is_not_advised_again(last, chosen):
+    calendar = Calendar(date(2006, 4, 10), last, *chosen)
+    said = calendar.fitting_split()
+    assert said != f"choose for example --train-weeks {chosen[0]} --val-weeks {chosen[1]}" and "--train-weeks" in said

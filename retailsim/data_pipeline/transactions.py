@@ -10,14 +10,14 @@ import ibis.expr.types as ir
 from retailsim.artifacts import TRANSACTIONS
 from retailsim.errors import UserError
 from retailsim.sources.schema import PUBLISHED
-from retailsim.weeks import Calendar
+from retailsim.weeks import MOST_WEEKS, Calendar
 
 KEYS = ("basket_id", "product_id")
 SUMMED = ("quantity", "spend")
 
 
 def calendar_of(rows: ir.Table, split: tuple[int, int] | None, date_column: str = PUBLISHED.names["date"]) -> Calendar:
-    """The calendar from the first to the last day of `rows`; a UserError where no row has a day.
+    """The calendar from the first to the last day of `rows`; a UserError where no row has a day, or they span too many.
 
     Args:
         rows: of `sources`.
@@ -29,7 +29,13 @@ def calendar_of(rows: ir.Table, split: tuple[int, int] | None, date_column: str 
         raise UserError(
             f"no row has a date: fill column {date_column} of the source, as yyyymmdd or as its mapping says"
         )
-    return Calendar.starting(days["first"], days["last"], split)
+    calendar = Calendar.starting(days["first"], days["last"], split)
+    if calendar.last_week > MOST_WEEKS:
+        raise UserError(
+            f"the source spans {calendar.last_week} weeks, from {days['first']} to {days['last']}, and at most {MOST_WEEKS} can be "
+            f"used: leave the oldest out"
+        )
+    return calendar
 
 
 def build_transactions(rows: ir.Table, calendar: Calendar) -> ir.Table:

@@ -1,7 +1,7 @@
 """C3, C4, C5: raw rows become transactions; rows in = rows used + rows set aside."""
 
 import csv
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 
 import ibis
@@ -12,7 +12,7 @@ from retailsim.data_pipeline.run_pipeline import prepare_transactions
 from retailsim.data_pipeline.transactions import build_transactions, calendar_of
 from retailsim.errors import UserError
 from retailsim.storage import connect
-from retailsim.weeks import Calendar
+from retailsim.weeks import MOST_WEEKS, Calendar
 
 GOOD = {
     "basket_id": "B1", "shop_week": 200607, "date": date(2006, 4, 13), "hour": 14, "product_id": "P1",
@@ -44,6 +44,13 @@ def test_rows_without_a_date_are_no_first_week():
     assert calendar_of(rows_of({"date": None}, {}), (1, 2)).first_monday == MONDAY
     with pytest.raises(UserError, match="no row has a date: fill column SHOP_DATE"):
         calendar_of(rows_of({"date": None}), (1, 2))
+
+
+def test_more_weeks_than_sums_have_digits_for_are_refused():
+    last = MONDAY + timedelta(weeks=MOST_WEEKS - 1)
+    assert calendar_of(rows_of({"date": MONDAY}, {"date": last}), None).last_week == MOST_WEEKS
+    with pytest.raises(UserError, match=f"spans {MOST_WEEKS + 1} weeks, from 2006-04-10 to .* leave the oldest out"):
+        calendar_of(rows_of({"date": MONDAY}, {"date": last + timedelta(weeks=1)}), None)
 
 
 @pytest.mark.parametrize("day, weekday, week", [(10, 1, 1), (13, 4, 1), (15, 6, 1), (16, 7, 1), (17, 1, 2)])
