@@ -5,10 +5,13 @@ customer_store_affinity, customer_mission_patterns) and, where rows cannot be us
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import date
+from itertools import pairwise
 from pathlib import Path
+
+import ibis.expr.types as ir
 
 from retailsim import console
 from retailsim.artifacts import (
@@ -32,12 +35,13 @@ from retailsim.reading import load_calendar
 from retailsim.sources.mapping import Mapping, load_mapping, shipped
 from retailsim.sources.read import read_transactions, side_files, source_files
 from retailsim.sources.sample import sample_customers
-from retailsim.sources.schema import PUBLISHED
+from retailsim.sources.schema import PUBLISHED, Schema
 from retailsim.sources.stored import stored_rows
-from retailsim.sources.validate import judge, usable_account
+from retailsim.sources.validate import Verdict, judge, usable_account
 from retailsim.storage import EngineName, connect, flag_of
 
 OUTPUTS = (TRANSACTIONS, CALENDAR, PRICES, PRODUCT_GRAPH, AFFINITY, MISSIONS)
+MOST_EMPTY_WEEKS = 8  # on end, that are taken as they are
 
 
 def run_pipeline(
@@ -152,19 +156,51 @@ def prepare_transactions(
         unknown = [*mapping.unknown, *(() if calendar.dates_known else ("the season",))]
         if unknown:
             console.out.print(f"not in the source, so unknown: {', '.join(unknown)}")
-    n = TRANSACTIONS.read(root, engine).count().execute()
+    written = TRANSACTIONS.read(root, engine)
+    n = written.count().execute()
     console.out.print(
         f"{rows:,} rows in = {rows - aside:,} used + {aside:,} set aside{' in ' + QUARANTINE.path if aside else ''}; "
         f"{n:,} basket × product rows ({rows - aside - n:,} added to others) over {calendar.last_week} weeks"
     )
     for entry in account:
         console.out.print(f"  {entry['n']:,} set aside: {entry['column']} {entry['reason']}")
+    for doubt in doubts_about(verdict, written if nrows is None else None, schema, mapping):
+        console.out.print(f"  warning: {doubt}")
     fault = calendar.split_fault()
     console.out.print(f"  warning: {fault}" if fault else f"  {calendar.split_line()}")
     if calendar.dates_known and (last := calendar.monday_of(calendar.last_week)) > date.today():
         console.out.print(
             f"  warning: the last week begins on {last}, after today: are {schema.names['date']} and its format right?"
         )
+
+
+def doubts_about(
+    verdict: Verdict, transactions: ir.Table | None, schema: Schema, mapping: Mapping | None
+) -> Iterator[str]:
+    """What was used, but may not be meant: mapped columns without a value, and weeks without a receipt.
+
+    Args:
+        verdict: on the rows used.
+        transactions: all of them; None for a sample, in which weeks are empty by chance.
+        schema: what the source calls our columns.
+        mapping: by which they were read, if by one.
+    """
+    optional = [name for name in mapping.columns if name not in schema.required] if mapping else []
+    for name in verdict.never_known(optional) if optional else []:
+        yield (
+            f"{name} is unknown in every row used: {schema.names[name]} is empty, stands in no file that is there, "
+            f"or holds no value that is known"
+        )
+    if transactions is not None and (gap := longest_gap(transactions)):
+        yield f"weeks {gap[0]}–{gap[1]} have no receipt: are the dates before and behind them right?"
+
+
+def longest_gap(transactions: ir.Table) -> tuple[int, int] | None:
+    """The first and last of the most weeks on end without a row; None where they are no more than MOST_EMPTY_WEEKS."""
+    weeks = sorted(transactions.select("week").distinct().to_pyarrow()["week"].to_pylist())
+    gaps = [(after - before - 1, before + 1, after - 1) for before, after in pairwise(weeks)]
+    empty, first, last = max(gaps, default=(0, 0, 0))
+    return (first, last) if empty > MOST_EMPTY_WEEKS else None
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import ibis
 import ibis.expr.types as ir
 
+from retailsim.sources.far_days import far_days
 from retailsim.sources.schema import BASKET_COLUMNS, HIERARCHY, SPELLINGS, Schema, values
 
 KEY = ("file", "row")
@@ -29,15 +30,16 @@ UNPARSABLE = {
 ERA = ("1970-01-01", "2099-12-31")  # days outside of it are stand-ins, such as 9999-12-31, or broken
 NO_ERA = "is not within 1970–2099"
 FAR = "is more than a year away from the other dates"
+ALONE = "is more than eight weeks away from the other dates and nearly alone"
 LABEL = "does not fit the date"
 TREE = "is not the parent that most rows give"
 DIFFERS = "differs within the basket"
 REPEATS = "repeats a basket row by row"
 
-ROUNDED_ID = r"^[0-9][.,]?[0-9]*[eE][+]?[0-9]+$"  # 9.94101E+14: what a spreadsheet makes of a long number
+# 9.94101E+14: what a spreadsheet makes of a long number (Java leaves the plus out); 17e62166 is a code of its own
+ROUNDED_ID = r"^[0-9]([.,][0-9]+[eE][+]?|[eE][+])[0-9]+$"
 HUGE = 100_000  # times the median of its column: far above the largest seen (1,685 items, £2,594.90), in any currency
 MOST = 10**12  # where all are huge: sums of what is kept fit their columns
-GAP_DAYS = 366
 
 
 def stripped(text: ir.Table) -> ir.Table:
@@ -89,17 +91,10 @@ def cell_faults(rows: ir.Table, schema: Schema) -> ir.Table:
 def outlier_faults(rows: ir.Table, schema: Schema) -> ir.Table:
     """Rows with an amount or date far from all others: one of them would own a price, or stretch the calendar."""
     middle = rows.aggregate(**{f"most_{n}": ibis.greatest(rows[n].median(), 1) * HUGE for n in ("quantity", "spend")})
-    days = rows.group_by("date").agg(n=rows.count())
-    in_order = ibis.window(order_by=days.date)
-    is_new = (days.date.delta(days.date.lag().over(in_order), unit="day") > GAP_DAYS).fill_null(False)
-    days = days.mutate(is_new=is_new.cast("int64"))
-    days = days.mutate(block=days.is_new.sum().over(ibis.cumulative_window(order_by=days.date)))
-    blocks = days.group_by("block").agg(n=days.n.sum())
-    main = blocks.order_by(blocks.n.desc(), blocks.block).limit(1)
-    far = days.anti_join(main, "block").select("date", is_far=ibis.literal(True))
-    joined = rows.cross_join(middle).left_join(far, "date")
+    joined = rows.cross_join(middle).left_join(far_days(rows), "date")
     rules = [
         ("date", FAR, joined.is_far),
+        ("date", ALONE, joined.is_alone),
         *((n, f"is over {HUGE:,} times the median", joined[n] > joined[f"most_{n}"]) for n in ("quantity", "spend")),
     ]
     return _first_of(joined, rules, schema)
@@ -165,8 +160,9 @@ def basket_faults(rows: ir.Table, schema: Schema) -> ir.Table:
 def repeat_faults(rows: ir.Table, schema: Schema) -> ir.Table:
     """Rows of a basket that stands in the source twice or more, but for its first copy: a file or week given twice.
 
-    Every row of such a basket is there equally often, and each copy begins behind the one before or lies in another file.
-    Equal rows side by side, as a till writes that lists every unit, are no repetition.
+    Every row of such a basket is there equally often, each copy begins behind the one before, and other rows lie between
+    the two, or they lie in two files. Copies of which one ends where the next begins are lines of one receipt, as a till
+    writes that lists every unit.
     """
     same = ("basket_id", "product_id", "quantity", "spend")
     products = rows.group_by("basket_id", "product_id").agg(n=rows.count())
@@ -176,17 +172,23 @@ def repeat_faults(rows: ir.Table, schema: Schema) -> ir.Table:
         lines=lines.count(), least=lines.n.min(), most=lines.n.max(), is_even=lines.files.min() == lines.files.max()
     )
     twice = suspects.inner_join(baskets.filter((baskets.least == baskets.most) & (baskets.least > 1)), "basket_id")
-    in_line = ibis.window(group_by=same, order_by=KEY)
+    in_line, in_basket = (ibis.window(group_by=by, order_by=KEY) for by in (same, "basket_id"))
     copies = twice.mutate(
         copy=ibis.row_number().over(in_line),
-        place=ibis.row_number().over(group_by="basket_id", order_by=KEY),
+        place=ibis.row_number().over(in_basket),
         is_elsewhere=twice.file != twice.file.min().over(group_by=same),
-        is_next=(twice.file == twice.file.lag().over(in_line)) & (twice.row == twice.row.lag().over(in_line) + 1),
+        follows=(twice.file == twice.file.lag().over(in_basket)) & (twice.row == twice.row.lag().over(in_basket) + 1),
     )
-    # A basket of one line has no order to go by: its copies must not be neighbours.
-    is_amid = (copies.place // copies.lines != copies["copy"]) | ((copies.lines == 1) & copies.is_next.fill_null(False))
-    copies = copies.mutate(is_mixed=is_amid.cast("int64").max().over(group_by="basket_id") == 1)
-    is_again = copies.is_mixed.ifelse(copies.is_elsewhere & copies.is_even, copies["copy"] > 0)
+    begins = (copies.place % copies.lines == 0) & ~copies.follows.fill_null(False)
+    so_far = ibis.cumulative_window(group_by="basket_id", order_by=KEY)
+    copies = copies.mutate(
+        is_mixed=(copies.place // copies.lines != copies["copy"]).cast("int64").max().over(group_by="basket_id") == 1,
+        receipt=begins.cast("int64").sum().over(so_far),  # 1, 2, …: copies that follow one another are one
+    )
+    copies = copies.mutate(size=copies.count().over(group_by=["basket_id", "receipt"]))
+    in_all = ibis.window(group_by="basket_id")
+    is_again = (copies.receipt > 1) & (copies["size"].min().over(in_all) == copies["size"].max().over(in_all))
+    is_again = copies.is_mixed.ifelse(copies.is_elsewhere & copies.is_even, is_again)
     return _first_of(copies, [("basket_id", REPEATS, is_again)], schema)
 
 

@@ -14,10 +14,12 @@ from rich.table import Table as Grid
 from retailsim import console
 from retailsim.atomic import atomic
 from retailsim.errors import UserError
+from retailsim.sources.files import SUFFIXES, data_files, refuse_empty, suffix_of
 from retailsim.sources.mapping import Mapping, load_mapping, parse_mapping, shipped
 from retailsim.sources.mapping_guess import NEEDED, Guess, as_yaml, guess_roles, joins_of
 from retailsim.sources.profile import Profile, profile_file
-from retailsim.sources.read import SUFFIXES, open_file, read_transactions, refuse_empty
+from retailsim.sources.raw_tables import open_file
+from retailsim.sources.read import read_transactions
 from retailsim.sources.schema import LINE, ROW, SPELLINGS
 from retailsim.storage import connect
 
@@ -68,8 +70,8 @@ def files_by_columns(source: Path) -> dict[str, list[Path]]:
     """The data files of `source`, those with the same columns together, by the name of the first of them."""
     if not source.exists():
         raise UserError(f"{source} does not exist: name a CSV or Parquet file, or a folder of them")
-    files = [source] if source.is_file() else sorted(f for f in source.iterdir() if f.name.endswith(SUFFIXES))
-    if not files or not files[0].name.endswith(SUFFIXES):
+    files = [source] if source.is_file() else data_files(source)
+    if not files or not suffix_of(files[0]):
         raise UserError(f"{source} is or holds no {', '.join(SUFFIXES)} file: name another file or folder")
     engine = connect()
     found: dict[tuple[str, ...], list[Path]] = {}

@@ -25,7 +25,9 @@ RULES: tuple[tuple[str, str, tuple[str, ...], str], ...] = (
     ("store_id", r"(location|site|warehouse)[ _]?(id|no|nr|num|number|key|code)?", ANY, "likely"),
     ("date", r".*(date|datetime|timestamp|_dt|_at|time|day)", ("time",), "sure"),
     ("date", r".*", ("time",), "likely"),
-    ("hour", r"(shop[ _]?)?hour([ _]of[ _]day)?|.*hour.*", ("whole number",), "sure"),
+    ("hour", r"(shop[ _]?)?hour([ _]of[ _]day)?|.*hour.*", ("whole number", "time"), "sure"),
+    ("hour", r"(.*[ _])?(time|clock)([ _]of[ _](day|sale|purchase))?", ("time",), "sure"),
+    ("hour", r".*", ("time",), "likely"),
     ("quantity", r"quantity|qty|units|pieces|.*[ _](qty|quantity|units)", NUMBERS, "sure"),
     ("quantity", r"amount|count|number|items", ("whole number",), "likely"),
     ("spend", r"spend|spent|paid|sales[ _]?(value|amount|price)|turnover|revenue|line[ _]?total|total[ _]?(price|amount)?", NUMBERS, "sure"),
@@ -41,6 +43,7 @@ RULES: tuple[tuple[str, str, tuple[str, ...], str], ...] = (
     ("store_region", r"(store[ _])?(region|country|state|city|area)", ANY, "likely"),
 )  # fmt: skip
 HAVE_FEW = {"lifestage": 60, "price_segment": 60, "store_format": 60, "store_region": 1000}  # most distinct values
+MIDNIGHT = r"[ T](0?0:00|12:00(:00)? ?[Aa][Mm])"
 NEEDED = ("basket_id", "product_id", "date", "quantity")
 
 
@@ -62,6 +65,8 @@ def guess_roles(columns: Sequence[Profile]) -> dict[str, Guess]:
             taken[role] = Guess(named[0], sure)
     if "spend" in taken:
         taken.pop("unit_price", None)
+    if "date" in taken and _tells_hours(taken["date"].column):
+        taken.pop("hour", None)
     return taken
 
 
@@ -76,12 +81,17 @@ def plain(name: str) -> str:
 
 def _can_be(role: str, column: Profile) -> bool:
     if role == "hour":
-        return column.largest is not None and column.largest < 24
+        return column.formats[0] in HOURS if column.formats else column.largest is not None and column.largest < 24
     if role == "date":
         return column.formats[0] not in HOURS
     if role in HAVE_FEW:
         return column.distinct <= HAVE_FEW[role]
     return True
+
+
+def _tells_hours(day: Profile) -> bool:
+    """Whether a column of days says at which hour, too, and not midnight throughout."""
+    return "%M" in day.formats[0] and not all(re.search(MIDNIGHT, example) for example in day.examples)
 
 
 def joins_of(rows: Sequence[Profile], others: dict[str, list[Profile]]) -> dict[str, str]:
@@ -101,7 +111,7 @@ def as_yaml(files: Sequence[str], joins: dict[str, str], guesses: dict[str, Gues
     lines.append("columns:")
     for role, guess in guesses.items():
         if role != "unit_price":
-            lines.append(f"  {_entry(role, guess)}")
+            lines.append(f"  {_entry(role, guess, has_hour='hour' in guesses)}")
     if "unit_price" in guesses and "quantity" in guesses:
         price, quantity = guesses["unit_price"].column.name, guesses["quantity"].column.name
         lines.append(
@@ -114,15 +124,17 @@ def as_yaml(files: Sequence[str], joins: dict[str, str], guesses: dict[str, Gues
     return "\n".join(lines) + "\n"
 
 
-def _entry(role: str, guess: Guess) -> str:
+def _entry(role: str, guess: Guess, has_hour: bool) -> str:
     column, name = guess.column, _quoted(guess.column.name)
-    if role != "date":
-        return f"{role}: {name}" + ("" if guess.sure == "sure" else f" # {guess.sure}")
+    doubt = [] if guess.sure == "sure" else [guess.sure]
+    if role not in ("date", "hour") or not column.formats:
+        return f"{role}: {name}" + "".join(f" # {what}" for what in doubt)
     best = column.formats[0]
-    role = "timestamp" if "%M" in best else "date"
-    others = [form for form in column.formats[1:] if len(form) == len(best)]
-    doubt = f" # {' or '.join(others)} fits as well" if others else ""
-    return f'{role}: {{column: {name}, format: "{best}"}}{doubt}'
+    if role == "date":
+        role = "timestamp" if "%M" in best and not has_hour else "date"
+        others = [form for form in column.formats[1:] if len(form) == len(best)]
+        doubt = [f"{' or '.join(others)} fits as well"] if others else []
+    return f'{role}: {{column: {name}, format: "{best}"}}' + "".join(f" # {what}" for what in doubt)
 
 
 def _quoted(text: str) -> str:

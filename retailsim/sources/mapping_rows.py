@@ -4,8 +4,7 @@ Reads the files that a `mapping.Mapping` names; side files are joined by their k
 in no side file keeps its place, with nothing known of what that file would say.
 """
 
-from collections.abc import Iterable, Sequence
-from fnmatch import fnmatch
+from collections.abc import Sequence
 from functools import reduce
 from pathlib import Path
 
@@ -15,30 +14,22 @@ import ibis.expr.types as ir
 from retailsim.errors import UserError
 from retailsim.sources.mapping import EVERY_ROW, WEEKDAYS, Column, CountBack, Join, Mapping
 from retailsim.sources.raw_values import day_text, hour_text, numbered_day_text, product_text, shifted, whole_number
-from retailsim.sources.schema import LINE, ROW, SPELLINGS, as_text
+from retailsim.sources.schema import CODES, HIERARCHY, LINE, ROW, SPELLINGS, as_text
 
 JOINT = "/"  # between the parts of a value that is made of several columns
-FILE = "__file"  # beside a file's own columns, as ROW and LINE
+FILE, KEY = "__file", "__key"  # beside a file's own columns, as ROW and LINE
+TELLS = {  # what a key of ours stands for → what a file by that key can say; by another key it can say anything
+    "product_id": HIERARCHY[1:],
+    "customer_id": ("price_segment", "lifestage"),
+    "store_id": ("store_format", "store_region"),
+}
 
 
-def matching_files(folder: Path, patterns: Iterable[str], suffixes: tuple[str, ...]) -> list[Path]:
-    """The files of `folder` that a name or pattern such as orders_*.csv stands for, in any of the `suffixes`."""
-    stems = [pattern.removesuffix(next((s for s in suffixes if pattern.endswith(s)), "")) for pattern in patterns]
-    return sorted(
-        file
-        for file in folder.iterdir()
-        if file.is_file() and any(fnmatch(file.name, stem + suffix) for stem in stems for suffix in suffixes)
-    )
-
-
-def side_file(folder: Path, join: Join, suffixes: tuple[str, ...]) -> Path | None:
-    """The file of `join` in `folder`; None where an optional one is not there, a UserError where it is needed."""
-    found = matching_files(folder, [join.file], suffixes)
-    if not found and not join.optional:
-        raise UserError(f"{folder / join.file} is missing: the mapping joins it by {join.key}; put it beside the rows")
-    if len(found) > 1:
-        raise UserError(f"{found[0]} and {found[1].name} would be the same side file: take one out of {folder}")
-    return found[0] if found else None
+def code_columns(mapping: Mapping) -> set[str]:
+    """The raw columns that hold codes or days, by the small letters of their names: what ours are made of, and the keys."""
+    sources = [source for name, column in mapping.columns.items() if name in CODES for source in column.sources]
+    keys = [key for join in mapping.joins for key in (join.key, join.key_there)]
+    return {name.casefold() for name in (*sources, *keys)}
 
 
 def mapped_rows(
@@ -57,14 +48,16 @@ def mapped_rows(
         if missing := [name for name in names if name not in table.columns]:
             raise UserError(f"{path} has no column {missing[0]}, which {files[0][0].name} has: add it, or take it out")
     rows = ibis.union(*[table.select(*names) for table in tables]) if len(tables) > 1 else tables[0]
+    stands_in = {name.casefold(): files[0][0] for name in rows.columns}
     for join, beside, raw in sides:
         if beside is not None and raw is not None:
             side = _plain(raw, mapping)
-            rows = _joined(
-                rows, _counted_back(side, join.count_back, beside) if join.count_back else side, join, beside
-            )
-    is_partial = any(beside is None for _, beside, _ in sides)
-    known = {name: _made(column, rows, name, mapping, is_partial) for name, column in mapping.columns.items()}
+            side = _counted_back(side, join.count_back, beside) if join.count_back else side
+            _refuse_two_meanings(side, join, beside, stands_in, mapping)
+            rows = _joined(rows, side, join, beside)
+            stands_in = {name.casefold(): beside for name in side.columns} | stands_in
+    may_lack = {name for join, beside, _ in sides if beside is None for name in _told_by(join, mapping)}
+    known = {name: _made(column, rows, name, mapping, name in may_lack) for name, column in mapping.columns.items()}
     place = {"file": rows[FILE], "row": rows[ROW], "line": rows[LINE]}
     return rows.select(**place, **{name: known.get(name, ibis.null("string")) for name in SPELLINGS})
 
@@ -86,6 +79,20 @@ def _plain(raw: ir.Table, mapping: Mapping) -> ir.Table:
     return raw.select(**columns)
 
 
+def _refuse_two_meanings(side: ir.Table, join: Join, path: Path, stands_in: dict[str, Path], mapping: Mapping) -> None:
+    """A UserError where a column that the mapping uses stands in `side` and in a file before it, unless it joins them."""
+    sources = [source for column in mapping.columns.values() for source in column.sources]
+    used = {name.casefold() for name in (*sources, *(other.key for other in mapping.joins))}
+    used -= {join.key.casefold(), join.key_there.casefold()}
+    for name in side.columns:
+        if name.casefold() in used & set(stands_in):
+            other = stands_in[name.casefold()]
+            raise UserError(
+                f"column {name} stands in {other} and in {path.name}, and {mapping.origin} does not tell which is meant: "
+                f"take it out of one of them, or call it otherwise there"
+            )
+
+
 def _joined(rows: ir.Table, side: ir.Table, join: Join, path: Path) -> ir.Table:
     """`rows` with the columns of `side` that they lack; a UserError where a key stands twice in `side`."""
     here, there = _need(rows, join.key, "the rows"), _need(side, join.key_there, str(path))
@@ -101,9 +108,10 @@ def _joined(rows: ir.Table, side: ir.Table, join: Join, path: Path) -> ir.Table:
         raise UserError(
             f"{path}: no {there} there is a {here} of the rows, so nothing would be known: name the right key in the mapping"
         )
-    new = [name for name in side.columns if name not in rows.columns]
-    keyed = side.select(**{f"{there}_joined": side[there]}, **{name: side[name] for name in new})
-    joined = rows.left_join(keyed, [rows[here] == keyed[f"{there}_joined"]])
+    have = {name.casefold() for name in rows.columns}  # engines do not tell names by their case
+    new = [name for name in side.columns if name.casefold() not in have]
+    keyed = side.select(**{KEY: side[there]}, **{name: side[name] for name in new})
+    joined = rows.left_join(keyed, [rows[here] == keyed[KEY]])
     return joined.select(*rows.columns, *new)
 
 
@@ -122,12 +130,20 @@ def _counted_back(side: ir.Table, back: CountBack, path: Path) -> ir.Table:
     return numbered.mutate(**{back.name: shifted(back.last_day, -days).cast("string").left(10)}).drop("_order", "_gap")
 
 
-def _made(column: Column, table: ir.Table, name: str, mapping: Mapping, is_partial: bool) -> ir.StringValue:
-    """Our column `name` as text; null where an optional file is not there that would have had its columns."""
+def _told_by(join: Join, mapping: Mapping) -> set[str]:
+    """Our columns that the file of `join` may say, as far as its key tells; none of those that no row may lack."""
+    key = join.key.casefold()
+    own = [name for name in TELLS if name in mapping.columns]
+    told = [TELLS[name] for name in own if key in map(str.casefold, mapping.columns[name].sources)]
+    return set().union(*told) if told else set(SPELLINGS) - set(EVERY_ROW)
+
+
+def _made(column: Column, table: ir.Table, name: str, mapping: Mapping, may_lack: bool) -> ir.StringValue:
+    """Our column `name` as text; null where it `may_lack` columns, of an optional file that is not there."""
     if column.value is not None:
         return ibis.literal(column.value, "string")
     found = [find_column(table, source) for source in column.sources]
-    if is_partial and None in found and name not in EVERY_ROW:
+    if may_lack and None in found:
         return ibis.null("string")
     for source, at in zip(column.sources, found, strict=True):
         if at is None:

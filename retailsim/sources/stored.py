@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from retailsim.errors import UserError
+from retailsim.sources.files import suffix_of
 
 CHUNK = 1 << 20
 DELIMITERS = ",;\t|"
@@ -24,7 +25,7 @@ NEWLINE, RETURN, QUOTE = b'\n\r"'
 
 def stored_rows(files: list[Path]) -> dict[str, int]:
     """Rows stored in each of `files`, by name; header and empty lines are none. A UserError for a damaged file."""
-    return {file.name: _parquet_rows(file) if file.suffix == ".parquet" else _csv_rows(file) for file in files}
+    return {file.name: _parquet_rows(file) if suffix_of(file) == ".parquet" else _csv_rows(file) for file in files}
 
 
 def csv_header(file: Path) -> tuple[list[str], str]:
@@ -38,6 +39,24 @@ def csv_header(file: Path) -> tuple[list[str], str]:
         return next(csv.reader([text], delimiter=delimiter), []), delimiter
     except csv.Error as error:
         raise UserError(f"{file} begins with no line of column names ({error}): write them there") from error
+
+
+def csv_head(file: Path, delimiter: str, rows: int) -> list[list[str]]:
+    """The first rows of a CSV file behind its header, at most `rows` and no more than its first chunk holds whole."""
+    text = next(_chunks(file), b"").decode(errors="replace")
+    lines = text.splitlines(keepends=True)[: rows + 2]
+    found = list(csv.reader(lines, delimiter=delimiter))[1:]
+    return found if text == "".join(lines) and text.endswith("\n") else found[:-1]  # the last one may be cut
+
+
+def parquet_zones(file: Path) -> dict[str, str]:
+    """Columns of a Parquet file that hold moments, with the zone that they are told in; UTC is left out."""
+    try:
+        schema = pq.read_schema(file)
+    except pa.ArrowException as error:
+        raise _damaged(file, str(error)) from error
+    zones = {field.name: field.type.tz for field in schema if pa.types.is_timestamp(field.type)}
+    return {name: zone for name, zone in zones.items() if zone and zone.upper() not in ("UTC", "Z")}
 
 
 def refuse_twins(file: Path, names: list[str]) -> None:
@@ -108,13 +127,14 @@ def _chunks(file: Path) -> Iterator[bytes]:
 
 
 def _unpacked(file: Path) -> Iterator[bytes]:
-    if file.suffix not in (".gz", ".zst"):
+    packing = suffix_of(file).removeprefix(".csv")
+    if packing not in (".gz", ".zst"):
         with open(file, "rb") as stream:
             yield from iter(lambda: stream.read(CHUNK), b"")
         return
     with open(file, "rb") as packed:
         try:
-            if file.suffix == ".gz":
+            if packing == ".gz":
                 with gzip.open(packed) as stream:
                     yield from iter(lambda: stream.read(CHUNK), b"")
             else:

@@ -4,7 +4,7 @@ A row that cannot be used is set aside with its reason, and the account "rows in
 Damage to the whole (a file that cannot be read, a column that is broken in more than a tenth of a file) stops the run.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +25,7 @@ from retailsim.sources.faults import (
     WIDTH,
     plan,
 )  # fmt: skip
-from retailsim.sources.read import unreadable
+from retailsim.sources.raw_tables import unreadable
 from retailsim.sources.schema import PUBLISHED, Schema
 from retailsim.storage import engine_errors
 
@@ -68,6 +68,12 @@ class Verdict:
     def of(self, part: ir.Table) -> "Verdict":
         """The verdict on the rows that are in `part` too."""
         return Verdict(self.rows.semi_join(part, KEY), self.faults.semi_join(part, KEY))
+
+    def never_known(self, names: Sequence[str]) -> list[str]:
+        """Those of the columns `names` that are null in every row used."""
+        used = self.used
+        found = used.aggregate(**{name: used[name].count() for name in names}).to_pyarrow().to_pylist()[0]
+        return [name for name, n in found.items() if not n]
 
     def account(self) -> list[dict]:
         """Rows set aside as `column`, `reason` and `n`, the most frequent first."""

@@ -23,7 +23,8 @@ from retailsim.artifacts import CALENDAR, QUARANTINE, TRANSACTIONS
 from retailsim.data_pipeline.run_pipeline import prepare_transactions
 from retailsim.errors import UserError
 from retailsim.sources import faults
-from retailsim.sources.read import NO_NULL, read_transactions, source_files
+from retailsim.sources.raw_tables import NO_NULL
+from retailsim.sources.read import read_transactions, source_files
 from retailsim.sources.schema import PUBLISHED as SCHEMA
 from retailsim.sources.stored import stored_rows
 from retailsim.sources.validate import judge

@@ -8,6 +8,8 @@ from retailsim.sources.inspect import main
 from retailsim.sources.mapping import load_mapping
 from retailsim.sources.mapping_guess import as_yaml, guess_roles
 from retailsim.sources.profile import Profile, kind_of
+from retailsim.sources.read import read_transactions
+from retailsim.storage import connect
 
 ONLINE_RETAIL = """InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country
 536365,85123A,WHITE HANGING HEART T-LIGHT HOLDER,6,12/1/2010 8:26,2.55,17850,United Kingdom
@@ -33,14 +35,14 @@ def test_roles_go_by_name_and_kind_together():
         "basket_id": ("Ticket No", "sure"), "product_id": ("EAN", "likely"), "store_id": ("shop", "sure"),
         "quantity": ("amount", "likely"), "spend": ("Total", "sure"),
     }  # fmt: skip
-    # the shop's own total is taken rather than a unit price; a clock alone is no day
+    # the shop's own total is taken rather than a unit price; a clock alone is an hour and no day
     found = roles(
         profile("qty", whole),
         profile("unit price", number),
         profile("sales value", number),
         profile("time", "time", "%H:%M"),
     )
-    assert found == {"quantity": ("qty", "sure"), "spend": ("sales value", "sure")}
+    assert found == {"quantity": ("qty", "sure"), "spend": ("sales value", "sure"), "hour": ("time", "sure")}
 
 
 def test_what_could_not_be_found_is_left_open_in_the_yaml():
@@ -129,3 +131,22 @@ def test_times_of_twelve_hours_are_proposed_as_such(tmp_path, capsys):
     (tmp_path / "till.csv").write_text("\n".join(["basket,product,sold_at,quantity", *rows]) + "\n")
     assert main([str(tmp_path / "till.csv"), "--output", str(tmp_path / "m.yaml")]) == 0
     assert 'timestamp: {column: sold_at, format: "%Y-%m-%d %I:%M %p"}' in (tmp_path / "m.yaml").read_text()
+
+
+@pytest.mark.parametrize("day", ["2024-01-{}", "2024-01-{} 00:00:00"])
+def test_a_column_of_its_own_is_proposed_as_the_hour(day, tmp_path, capsys):
+    rows = [f"{i},A,{day.format(10 + i)},{8 + i:02}:30:15,1" for i in range(9)]
+    (tmp_path / "till.csv").write_text("\n".join(["basket,product,Date,Time,quantity", *rows]) + "\n")
+    assert main([str(tmp_path / "till.csv"), "--output", str(tmp_path / "m.yaml")]) == 0
+    mapping, engine = load_mapping(str(tmp_path / "m.yaml")), connect()
+    text = read_transactions(tmp_path / "till.csv", engine, mapping).order_by("row").to_pyarrow()
+    assert text["hour"].to_pylist()[:3] == ["08", "09", "10"]
+    assert text["date"].to_pylist()[0] == "2024-01-10"
+
+
+def test_a_time_beside_one_that_is_known_is_left(tmp_path, capsys):
+    rows = [f"{i},A,2024-01-{10 + i} {8 + i:02}:30,23:59,{i},1" for i in range(9)]
+    (tmp_path / "till.csv").write_text("\n".join(["basket,product,sold_at,closing time,hour,quantity", *rows]) + "\n")
+    assert main([str(tmp_path / "till.csv"), "--output", str(tmp_path / "m.yaml")]) == 0
+    columns = load_mapping(str(tmp_path / "m.yaml")).columns
+    assert columns["hour"].sources == columns["date"].sources == ("sold_at",)

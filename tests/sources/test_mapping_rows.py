@@ -281,3 +281,104 @@ def test_a_row_says_where_it_stood(tmp_path):  # C4
         ("order_products__train.csv", 1, "14", None),
         ("order_products__train.csv", 2, "99", None),
     ]
+
+
+TWO = "joins: [{file: goods.csv, key: sku}, {file: shops.csv, key: branch}]" + SIX + "  "
+
+
+def two_files(folder, goods, shops, till="receipt,sku,branch,sold_at,pieces,paid"):
+    write(folder, transactions=f"{till}\n1,A,5,2024-02-29 08:05,2,1.5", goods=goods, shops=shops)
+
+
+@pytest.mark.parametrize(
+    "goods, shops, column, said",
+    [
+        (
+            "sku,type\nA,dairy",
+            "branch,type\n5,hyper",
+            "store_format: type",
+            "type stands in {}/goods.csv and in shops.csv",
+        ),
+        (
+            "sku,Type\nA,dairy",
+            "branch,type\n5,hyper",
+            "store_format: type",
+            "type stands in {}/goods.csv and in shops.csv",
+        ),
+        (
+            "sku,PAID\nA,9",
+            "branch,type\n5,hyper",
+            "store_format: type",
+            "PAID stands in {}/transactions.csv and in goods.csv",
+        ),
+        (
+            "sku,branch\nA,own",
+            "branch,type\n5,hyper",
+            "store_format: type",
+            "branch stands in {}/transactions.csv and in goods",
+        ),
+    ],
+)
+def test_a_column_that_stands_in_two_files_is_refused(
+    goods, shops, column, said, tmp_path
+):  # whose values would be taken?
+    two_files(tmp_path, goods, shops)
+    with pytest.raises(UserError) as caught:
+        rows_of(tmp_path, parse_mapping(TWO + column, "two.yaml"), "store_format")
+    assert f"column {said.format(tmp_path)}" in str(caught.value) and "two.yaml" in str(caught.value)
+
+
+def test_names_that_nothing_is_made_of_may_stand_in_two_files(tmp_path):  # and so may keys, in whatever case
+    two_files(tmp_path, "SKU,note,kind\nA,x,dairy", "BRANCH,Note,type\n5,y,hyper")
+    mapping = parse_mapping(TWO + "store_format: type\n  hierarchy_10: kind", "two.yaml")
+    assert rows_of(tmp_path, mapping, "store_format", "hierarchy_10", "store_id") == [("hyper", "dairy", "5")]
+
+
+@pytest.mark.parametrize(
+    "column, key, is_told",
+    [
+        ("customer_id: custmer", "sku", False),
+        ("lifestage: custmer", "sku", False),
+        ("hierarchy_10: kind", "sku", True),
+        ("hierarchy_10: kind", "branch", False),
+        ("store_region: region", "branch", True),
+        ("customer_id: member", "receipt", True),  # what a receipt is about may stand beside it
+        ("store_id: shop", "receipt", False),  # but for what no row may lack
+    ],
+)
+def test_a_file_that_is_not_there_explains_only_what_its_key_can_tell(column, key, is_told, tmp_path):
+    write(tmp_path, till="receipt,sku,branch,sold_at,pieces,paid\n1,A,5,2024-02-29 08:05,2,1.5")
+    six = "\n".join(line for line in SIX.splitlines() if line.split(":")[0].strip() != column.split(":")[0])
+    mapping = parse_mapping(f"joins: [{{file: beside.csv, key: {key}, optional: true}}]{six}\n  {column}\n", "six.yaml")
+    name, raw = column.split(": ")
+    if is_told:
+        assert rows_of(tmp_path, mapping, name) == [(None,)]
+    else:
+        with pytest.raises(UserError, match=f"the source has no column {raw}, of which six.yaml makes {name}"):
+            rows_of(tmp_path, mapping, name)
+
+
+def test_a_key_of_a_csv_of_floats_is_the_key_of_whole_numbers(tmp_path):  # C4
+    mapping = parse_mapping(
+        "missing: NA\njoins: [{file: goods.csv, key: sku}]" + SIX + "  hierarchy_10: kind", "six.yaml"
+    )
+    write(
+        tmp_path,
+        transactions="receipt,sku,branch,sold_at,pieces,paid\n1,7.0,NA,2024-02-29 08:05,2,1.5\n1,8.0,5.0,2024-02-29 08:05,2,1.5",
+        goods="sku,kind\n7,milk\n8,bread",
+    )
+    assert rows_of(tmp_path, mapping, "product_id", "hierarchy_10", "store_id") == [
+        ("7", "milk", None),
+        ("8", "bread", "5"),
+    ]
+
+
+def test_files_that_a_pattern_means_are_taken_or_refused(tmp_path):  # C4
+    files = ("sales_1.csv", "Sales_2.CSV", "sales_3.csv.md5", "summary.xlsx", "goods.txt", "goods.csv")
+    for name in files:
+        (tmp_path / name).write_bytes(b"x")
+    mapping = parse_mapping("files: sales_*.csv" + SIX, "six.yaml")
+    assert {f.name for f in source_files(tmp_path, mapping)} == {"sales_1.csv", "Sales_2.CSV"}
+    (tmp_path / "sales_3.zip").write_bytes(b"PK")
+    with pytest.raises(UserError, match=r"sales_3.zip is none of .csv, .*: convert it, or take it out of"):
+        source_files(tmp_path, mapping)

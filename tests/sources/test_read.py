@@ -3,17 +3,21 @@
 import csv
 import gzip
 import io
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 
 from retailsim.errors import UserError
 from retailsim.sources.faults import stripped
+from retailsim.sources.raw_tables import open_file
 from retailsim.sources.read import read_transactions, source_files
+from retailsim.sources.schema import ROW, as_text
 from retailsim.sources.stored import stored_rows
 from retailsim.sources.validate import judge
 from retailsim.storage import connect
@@ -117,6 +121,53 @@ def test_ids_are_the_same_in_files_of_floats(published, engine, tmp_path):  # C4
     found = [(row["date"], row["customer_id"], row["product_id"], row["basket_id"]) for row in read(tmp_path, engine)]
     same = ("2040", "994100100532897")
     assert found == [("20060410", "10045", *same)] * 2 + [("20060411", None, *same)] * 2
+
+
+def test_ids_are_the_same_in_a_csv_of_floats(
+    published, engine, tmp_path
+):  # C4: as pandas writes a column with empty values
+    ids = {"CUST_CODE": "10045", "PROD_CODE": "2040", "PROD_CODE_10": "7", "STORE_CODE": "3"}
+    floats = {name: f"{value}.0" for name, value in ids.items()}
+    (tmp_path / "transactions_a.csv").write_bytes(as_csv([published(SHOP_DATE="20060410", **ids)]))
+    header = dict(zip(published(), published(), strict=True))  # once more amid the rows
+    second = [
+        published(SHOP_DATE="20060411", **floats),
+        header,
+        published(SHOP_DATE="20060412", **{**floats, "CUST_CODE": ""}),
+    ]
+    (tmp_path / "transactions_b.csv").write_bytes(as_csv(second))
+    late = [published(SHOP_DATE="20060413", **floats, seg_1="1.0")] * 600 + [
+        published(SHOP_DATE="20060414", **floats, seg_1="1.5"),
+    ]
+    (tmp_path / "transactions_c.csv").write_bytes(as_csv([{**row, "PROD_CODE_20": ""} for row in late]))
+    table = stripped(read_transactions(tmp_path, engine)).filter(lambda t: t.basket_id != "BASKET_ID")
+    columns = ("date", "customer_id", "product_id", "hierarchy_10", "store_id", "price_segment", "hierarchy_20")
+    found = {tuple(row.values()) for row in table.select(*columns).distinct().to_pyarrow().to_pylist()}
+    same = ("2040", "7", "3")
+    assert found == {
+        ("20060410", "10045", *same, "CT", "DEP00001"),
+        ("20060411", "10045", *same, "CT", "DEP00001"),
+        ("20060412", None, *same, "CT", "DEP00001"),
+        ("20060413", "10045", *same, "1.0", None),  # one of its column is no whole number
+        ("20060414", "10045", *same, "1.5", None),
+    }
+
+
+def test_codes_with_a_point_stay_where_not_all_are_whole(published, engine, tmp_path):
+    rows = [published(PROD_CODE="7.0"), published(PROD_CODE="007"), published(PROD_CODE="7.1")]
+    (tmp_path / "a.csv").write_bytes(as_csv(rows))
+    found = read_transactions(tmp_path / "a.csv", engine).order_by("row").to_pyarrow()["product_id"].to_pylist()
+    assert found == ["7.0", "007", "7.1"]
+
+
+@pytest.mark.parametrize("others", [[10045.0], [10045.0, 3.0], [1.5], []])
+def test_no_number_in_a_column_of_floats_is_no_id(others, published, engine, tmp_path):  # C4: not the customer "nan"
+    customers = [float("nan"), *others]
+    rows = pa.Table.from_pylist([published(PROD_CODE=f"P{i}") for i, _ in enumerate(customers)])
+    at = rows.schema.get_field_index("CUST_CODE")
+    pq.write_table(rows.set_column(at, "CUST_CODE", pa.array(customers)), tmp_path / "a.parquet")
+    found = [row["customer_id"] for row in read(tmp_path / "a.parquet", engine)]
+    assert found == [None, *(f"{customer:g}" for customer in others)]
 
 
 def test_both_spellings_of_the_segments(weeks, engine, tmp_path):  # C1
@@ -250,6 +301,78 @@ def test_the_only_data_file_of_a_folder_is_taken_whatever_its_name(tmp_path):  #
     (tmp_path / "more.csv").write_bytes(b"x")
     with pytest.raises(UserError, match="holds no transactions"):
         source_files(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["a.CSV", "a.Csv.GZ", "a.csv.ZST", "a.PARQUET"])
+def test_suffixes_may_be_in_any_case(weeks, name, engine, tmp_path):  # C1
+    data = as_csv(weeks["200607"])
+    packed = {"GZ": gzip.compress(data), "ZST": pa.compress(data, "zstd", asbytes=True)}
+    if name.endswith("PARQUET"):
+        pq.write_table(pa.Table.from_pylist(weeks["200607"]), tmp_path / name)
+    else:
+        (tmp_path / name).write_bytes(packed.get(name.split(".")[-1], data))
+    (tmp_path / "plain.csv").write_bytes(data)
+    assert read(tmp_path / name, engine) == read(tmp_path / "plain.csv", engine)
+    assert stored_rows([tmp_path / name]) == {name: 2}
+
+
+def test_all_weeks_of_a_folder_are_taken_whatever_the_case(weeks, engine, tmp_path):  # C4
+    first, second = (as_csv(rows) for rows in weeks.values())
+    (tmp_path / "transactions_200607.csv").write_bytes(first)
+    (tmp_path / "Transactions_200608.CSV.GZ").write_bytes(gzip.compress(second))
+    assert len(read(tmp_path, engine)) == 3
+    (tmp_path / "transactions_200607.CSV").write_bytes(first)
+    assert "would count the same rows twice" in refusal(tmp_path, engine)
+
+
+@pytest.mark.parametrize("name", ["transactions_200608.zip", "transactions_200608.txt", "TRANSACTIONS_200608.XLSX"])
+def test_receipts_that_nobody_would_read_are_refused(weeks, name, engine, tmp_path):  # C4
+    (tmp_path / "transactions_200607.csv").write_bytes(as_csv(weeks["200607"]))
+    (tmp_path / name).write_bytes(b"PK")
+    assert f"{tmp_path / name} is none of .csv, " in refusal(tmp_path, engine)
+    (tmp_path / name).unlink()
+    (tmp_path / "transactions_200608").mkdir()
+    assert "transactions_200608 is a folder" in refusal(tmp_path, engine)
+
+
+def test_what_lies_beside_receipts_is_passed_by(weeks, tmp_path):
+    file = tmp_path / "transactions_200607.csv"
+    file.write_bytes(as_csv(weeks["200607"]))
+    for name in (
+        "transactions_200607.csv.md5",
+        "transactions.SHA256",
+        "transactions.yaml",
+        ".transactions_200607.csv.crc",
+        "_SUCCESS",
+    ):
+        (tmp_path / name).write_bytes(b"x")
+    assert source_files(tmp_path) == [file]
+
+
+@pytest.mark.parametrize("zone", ["America/New_York", "+02:00", "-05:30", "UTC", "Europe/London"])
+@pytest.mark.parametrize("unit", ["us", "ns"])
+def test_moments_are_the_local_time_of_their_zone(zone, unit, engine, tmp_path):  # in Parquet
+    moments = pa.array([datetime(2024, 7, 1, 9, 30), datetime(2024, 1, 1, 0, 15), None], pa.timestamp(unit))
+    zoned = pc.assume_timezone(moments, zone if "/" in zone else "UTC")
+    if zone[0] in "+-":
+        hours, minutes = int(zone[:3]), int(zone[0] + zone[4:])
+        shifted = [
+            t and t - timedelta(hours=hours, minutes=minutes) for t in moments.cast(pa.timestamp("us")).to_pylist()
+        ]
+        zoned = pa.array(shifted, pa.timestamp(unit)).cast(pa.timestamp(unit, "UTC")).cast(pa.timestamp(unit, zone))
+    assert zoned.type.tz == zone
+    pq.write_table(pa.table({"at": zoned}), tmp_path / "a.parquet")
+    raw = open_file(tmp_path / "a.parquet", engine).order_by(ROW)
+    found = raw.select(at=as_text(raw["at"])).to_pyarrow()["at"].to_pylist()
+    assert [text and text[:16] for text in found] == ["2024-07-01 09:30", "2024-01-01 00:15", None]
+
+
+def test_a_zone_that_is_not_known_is_refused(engine, tmp_path):
+    pq.write_table(pa.table({"at": pa.array([0], pa.timestamp("us", "Mars/Olympus"))}), tmp_path / "a.parquet")
+    with pytest.raises(
+        UserError, match="a.parquet: column at has times of the zone 'Mars/Olympus', which is not known"
+    ):
+        open_file(tmp_path / "a.parquet", engine)
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])

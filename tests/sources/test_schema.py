@@ -22,7 +22,7 @@ def column(values, make, name="x"):
     "kind, numbers, texts",
     [
         (pa.float64(), [10045, -3, 0, 994100100532897, 2**53 - 1], ["10045", "-3", "0", "994100100532897", "9007199254740991"]),
-        (pa.float64(), [1.5, None, float("inf"), float("nan"), 1e17, 1e300], ["1.5", None, "inf", "nan", "1e+17", "1e+300"]),
+        (pa.float64(), [1.5, None, float("inf"), float("nan"), 1e17, 1e300], ["1.5", None, "inf", None, "1e+17", "1e+300"]),
         (pa.float32(), [10045, 1.5, 2.0**24], ["10045", "1.5", "16777216.0"]),  # which stands for 16,777,217, too
         (pa.int64(), [10045, None], ["10045", None]),
         (pa.string(), ["10045.0", "007"], ["10045.0", "007"]),

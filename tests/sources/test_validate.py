@@ -1,6 +1,7 @@
 """C4: rows that cannot be used are set aside with file, row, column, value and reason; damage to the whole stops the run."""
 
 from collections import Counter
+from datetime import datetime
 
 import ibis
 import pytest
@@ -62,6 +63,8 @@ def others(n, **changes):
         ("basket_id", "BASKET_ID", None, "is empty"),
         ("basket_id", "BASKET_ID", "9.94101E+14", "is a number that a spreadsheet has rounded"),
         ("basket_id", "BASKET_ID", "9,941E+14", "is a number that a spreadsheet has rounded"),
+        ("basket_id", "BASKET_ID", "1e+15", "is a number that a spreadsheet has rounded"),
+        ("basket_id", "BASKET_ID", "9.94101E14", "is a number that a spreadsheet has rounded"),
         ("basket_id", "BASKET_ID", "Basket_ID", "is the header again"),
         ("date", "SHOP_DATE", "20990413", "is more than a year away from the other dates"),
         ("date", "SHOP_DATE", "19760413", "is more than a year away from the other dates"),
@@ -82,6 +85,7 @@ def test_one_bad_cell_sets_its_row_aside_and_nothing_else(text, verdicts, column
 def test_what_is_odd_and_still_sound(text, verdicts):  # C3
     odd = [
         {"spend": "0"}, {"quantity": "1685"}, {"spend": "2594.90"}, {"hour": "0"}, {"hour": "23"}, {"basket_id": "B1E5"},
+        {"basket_id": "17e62166"}, {"basket_id": "42E01"}, {"basket_id": "1e5"},  # hexadecimal, as hashes are
         {"basket_id": "12E-A"}, {"customer_id": None, "price_segment": None, "lifestage": None}, {"mission_type": "XX"},
         {"product_id": "'; DROP TABLE receipts; --"}, {"store_id": "../../etc"}, {"basket_id": "🧺 " + "x" * 10_000},
     ]  # fmt: skip
@@ -157,6 +161,40 @@ def test_two_periods_far_apart_keep_the_larger(text, verdicts):
     assert verdicts(text(*others(2), {"basket_id": "L", "date": "20070413", "shop_week": "200707"})) == {}  # 365 days
 
 
+def dated(day, rows, basket):
+    """`rows` rows of a basket on `day`, with the label of its week."""
+    week = datetime.strptime(day, "%Y%m%d").strftime("%G%V")
+    return [{"basket_id": basket, "product_id": f"P{i}", "date": day, "shop_week": week} for i in range(rows)]
+
+
+@pytest.mark.parametrize(
+    "stray, aside",
+    [
+        (dated("20060701", 1, "A"), 1),  # 77 days behind 2006-04-15
+        (dated("20060610", 1, "A"), 0),  # 56 days: eight weeks are no more than eight weeks
+        (dated("20060611", 1, "A"), 1),
+        (dated("20060201", 1, "A"), 1),  # before
+        (dated("20060701", 14, "A"), 14),  # one basket, 14 of 314 rows
+        (dated("20060701", 16, "A"), 0),  # more than a twentieth: it may be the first receipt of a period
+        ([*dated("20060701", 1, "A"), *dated("20060702", 1, "B")], 0),  # two baskets together are some period
+        ([*dated("20060701", 1, "A"), *dated("20061001", 1, "B"), *dated("20060101", 1, "C")], 3),  # each alone
+        (
+            [*dated("20060701", 1, "A"), *[r for i in range(20) for r in dated("20061001", 1, f"B{i}")]],
+            0,
+        ),  # amid others
+    ],
+)
+def test_a_few_rows_at_an_end_of_the_calendar_are_set_aside(text, verdicts, stray, aside):
+    found = verdicts(text(*stray, *[row for i in range(300) for row in dated(f"200604{10 + i % 6}", 1, f"M{i}")]))
+    assert found == {row + 1: ("SHOP_DATE", stray[row]["date"], faults.ALONE) for row in range(aside)}
+
+
+def test_of_many_rows_a_thousandth_is_no_period(text, verdicts):
+    many = [row for i in range(2_500) for row in dated(f"200604{10 + i % 6}", 1, f"M{i}")]
+    assert set(verdicts(text(*dated("20060701", 1, "A"), *dated("20060701", 1, "B"), *many))) == {1, 2}
+    assert verdicts(text(*[r for basket in "ABC" for r in dated("20060701", 1, basket)], *many)) == {}  # 3 of 2,503
+
+
 def test_a_file_given_twice_is_used_once(text, verdicts):
     basket = [{"basket_id": "B1", "product_id": f"P{i}"} for i in range(3)]
     again = [{**row, "file": "transactions_copy.csv"} for row in basket]
@@ -165,9 +203,10 @@ def test_a_file_given_twice_is_used_once(text, verdicts):
 
 
 def lines_of(*lines, basket="B1"):
-    """Rows of a basket, as "P1" or "a.csv P1": its products as a till lists them, and the file."""
+    """Rows of a basket, as "P1" or "a.csv P1": its products as a till lists them, and the file; "else": of another basket."""
     parts = [line.rpartition(" ") for line in lines]
-    return [{"basket_id": basket, "product_id": p, "file": file or "transactions.csv"} for file, _, p in parts]
+    rows = [{"basket_id": basket, "product_id": p, "file": file or "transactions.csv"} for file, _, p in parts]
+    return [{**row, "basket_id": f"ELSE{i}"} if row["product_id"] == "else" else row for i, row in enumerate(rows)]
 
 
 @pytest.mark.parametrize(
@@ -179,6 +218,8 @@ def lines_of(*lines, basket="B1"):
         ["P2", "P2", "P3", "P2", "P3", "P3"],
         ["a.csv P2", "a.csv P2", "b.csv P3", "b.csv P3"],
         ["a.csv P2", "a.csv P2", "a.csv P3", "b.csv P3"],  # cut within a product
+        ["P1", "P2", "P1", "P2"],  # scanned as they came
+        ["P1", "P2", "P2", "P1", "P1", "P2"],
     ],
 )
 def test_a_till_that_lists_every_unit_is_added_up(text, verdicts, lines):  # C4
@@ -188,8 +229,13 @@ def test_a_till_that_lists_every_unit_is_added_up(text, verdicts, lines):  # C4
 @pytest.mark.parametrize(
     "lines, aside",
     [
-        (["P1", "P2", "P1", "P2"], [3, 4]),
-        (["P1", "P2", "P2", "P1", "P1", "P2"], [3, 4, 5, 6]),
+        (["P1", "P2", "else", "P1", "P2"], [4, 5]),
+        (["P1", "else", "P2", "else", "P1", "else", "P2"], [5, 7]),  # the lines of a basket apart, as where rows go by product
+        (["P1", "P2", "else", "P2", "P1", "else", "P1", "P2"], [4, 5, 7, 8]),
+        (["P1", "P2", "P1", "P2", "else", "P1", "P2", "P1", "P2"], [6, 7, 8, 9]),  # two of each, given twice
+        (["P1", "P1", "else", "P1", "P1"], [4, 5]),
+        (["P1", "P2", "P1", "P2", "else", "P1", "P2"], []),  # no receipt twice
+        (["a.csv P1", "a.csv P2", "a.csv P1", "a.csv P2", *["b.csv P1", "b.csv P2", "b.csv P1", "b.csv P2"]], [5, 6, 7, 8]),
         (["a.csv P1", "b.csv P1"], [2]),
         (["a.csv P1", "a.csv P2", "b.csv P2", "b.csv P1"], [3, 4]),
         (["a.csv P1", "b.csv P2", "c.csv P1", "d.csv P2"], [3, 4]),  # split over two files, both given twice
@@ -198,7 +244,7 @@ def test_a_till_that_lists_every_unit_is_added_up(text, verdicts, lines):  # C4
         (["a.csv P1", "a.csv P1", "a.csv P2", "a.csv P2", *["b.csv P1", "b.csv P1", "b.csv P2", "b.csv P2"]], [5, 6, 7, 8]),
     ],
 )  # fmt: skip
-def test_a_copy_behind_the_first_or_in_another_file_is_a_repetition(text, verdicts, lines, aside):
+def test_a_copy_behind_other_rows_or_in_another_file_is_a_repetition(text, verdicts, lines, aside):
     found = verdicts(text(*lines_of(*lines), *others(2)))
     assert found == {row: ("BASKET_ID", "B1", faults.REPEATS) for row in aside}
 
