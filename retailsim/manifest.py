@@ -7,15 +7,20 @@ outputs are still the files that were written.
 import hashlib
 import importlib.metadata
 import json
+import os
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import retailsim
+from retailsim import artifacts
 from retailsim.atomic import atomic, is_placed, is_replaced, marks
 from retailsim.errors import UserError
 from retailsim.storage import Artifact
 
+DATA = Path("data")  # the data root where --data-dir is left out
+PATHS = ("--input", "--mapping")  # flags that manifests keep as whole paths
 ENGINES = ("duckdb", "ibis-framework", "numpy", "torch")
 
 
@@ -56,13 +61,45 @@ def settings_of(first_output: Artifact, stage: str, root: Path) -> dict[str, Any
     path = manifest_path(first_output, stage, root)
     record = read_manifest(path)
     if record is None:
-        raise UserError(f'{path} is missing or damaged: run "python -m src.{stage}" to its end first')
+        raise UserError(f'{path} is missing or damaged: run "{again(stage, root)}" to its end first')
     return record["settings"]
 
 
 def command_of(first_output: Artifact, stage: str, root: Path) -> dict[str, str]:
     """The flags with which `stage` was last called, as its manifest keeps them; none where it did not end."""
     return (read_manifest(manifest_path(first_output, stage, root)) or {}).get("command", {})
+
+
+def again(stage: str, root: Path, changed: Mapping[str, Any] | None = None) -> str:
+    """The command that runs `stage` under data root `root` as it last ran, with `changed` flags; the way to mend what it writes.
+
+    Without its flags another shop's receipts could take the place of these, or another data root could be written.
+    """
+    return shlex.join(["python", "-m", f"src.{stage}", *flags_again(stage, root, changed), *at_root(root)])
+
+
+def flags_again(stage: str, root: Path, changed: Mapping[str, Any] | None = None) -> list[str]:
+    """The flags with which `stage` last ran under data root `root`, those that are `changed` in their place; None leaves one out."""
+    first = first_output_of(stage)
+    kept = command_of(first, stage, root) if first else {}
+    flags = {flag: from_here(value) if flag in PATHS else value for flag, value in kept.items()} | dict(changed or {})
+    return [str(word) for flag in flags.items() if flag[1] is not None for word in flag]
+
+
+def at_root(root: Path) -> list[str]:
+    """The flag that names data root `root`; none where commands look there anyway."""
+    return [] if root == DATA else ["--data-dir", str(root)]
+
+
+def first_output_of(stage: str) -> Artifact | None:
+    """The declared file beside which the manifest of `stage` lies; None where no later stage needs what it writes."""
+    return next((artifact for artifact in artifacts.ALL if artifact.written_by == stage), None)
+
+
+def from_here(path: str) -> Path:
+    """`path`, which manifests keep whole, as one writes it in the working directory where it lies in that."""
+    here = Path.cwd()
+    return Path(path).relative_to(here) if Path(path).is_relative_to(here) else Path(path)
 
 
 def read_manifest(path: Path) -> dict[str, Any] | None:
@@ -85,9 +122,7 @@ def refuse_remade(first_output: Artifact, stage: str, root: Path, *inputs: Artif
     made_from = (read_manifest(manifest_path(first_output, stage, root)) or {}).get("inputs", {})
     for path in (artifact.at(root) for artifact in inputs):
         if made_from.get(path.name) != fingerprint(path):
-            raise UserError(
-                f'{path} is not what "{first_output.path}" was made from: run "python -m src.{stage}" again'
-            )
+            raise UserError(f'{path} is not what "{first_output.path}" was made from: run "{again(stage, root)}" again')
 
 
 class Manifest:
@@ -100,7 +135,7 @@ class Manifest:
         settings: flags that change the outputs.
         outputs: artifacts that the stage writes.
         code: folders and files of the package that the outputs depend on besides the inputs; all, unless given.
-        command: flags that are kept for `status`, which says how the stage is called again; others make nothing stale.
+        command: flags that are kept for whoever says how the stage is called again (`again`); others make nothing stale.
 
     A UserError where an input is not the file that an earlier stage says it wrote (damage that leaves it readable is seen
     too), or was made from another file than one beside it that this stage reads as well.
@@ -176,7 +211,7 @@ def _refuse_mixed(path: Path, others: Mapping[str, str]) -> None:
         for name, found in written["inputs"].items():  # its own source may be called as one of its outputs is
             if name not in written["outputs"] and others.get(name, found) != found:
                 raise UserError(
-                    f'{path} was made from another {name} than there is now: run "python -m src.{written["stage"]}" again'
+                    f'{path} was made from another {name} than there is now: run "{_again_beside(beside, written["stage"])}" again'
                 )
 
 
@@ -187,6 +222,14 @@ def _refuse_changed(path: Path, found: str) -> None:
     for beside in sorted(path.parent.glob("*.manifest.json")):
         written = read_manifest(beside)
         if written and written.get("outputs", {}).get(path.name, found) != found:
-            raise UserError(
-                f'{path} is not the file that its stage wrote: run "python -m src.{written["stage"]}" again'
-            )
+            command = _again_beside(beside, written["stage"])
+            raise UserError(f'{path} is not the file that its stage wrote: run "{command}" again')
+
+
+def _again_beside(manifest: Path, stage: str) -> str:
+    """`again` under the data root in which the `manifest` of `stage` lies: a raw source may be part of another one."""
+    first = first_output_of(stage)
+    if first is None:
+        return f"python -m src.{stage}"
+    up = os.path.join(manifest.parent, *[os.pardir] * (len(Path(first.path).parts) - 1))
+    return again(stage, Path(os.path.normpath(up)))

@@ -9,7 +9,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from retailsim import artifacts, console
 from retailsim.atomic import atomic
@@ -17,7 +17,7 @@ from retailsim.config import PRESETS
 from retailsim.errors import UserError, refuse_below
 from retailsim.manifest import Manifest, fingerprint, manifest_path
 from retailsim.reading import load_calendar
-from retailsim.storage import Artifact, EngineName
+from retailsim.storage import Artifact, EngineName, flag_of
 
 TRAIN, EVALUATE = "training.train", "training.evaluate"
 BEST = Artifact("best_model.pt", TRAIN, "the best epoch by validation loss")
@@ -60,13 +60,8 @@ def run(
     """
     refuse_below(0, seed=seed)
     refuse_below(1, epochs=epochs, batch_size=batch_size)  # not after five stages
-    rows = [] if nrows is None else ["--nrows", nrows]
-    data = ["--data-dir", data_dir]
-    receipts = ["--input", input, *rows]
-    receipts += [] if train_weeks is None else ["--train-weeks", train_weeks]
-    receipts += [] if val_weeks is None else ["--val-weeks", val_weeks]
-    receipts += [] if mapping is None else ["--mapping", mapping]
-    computed = [] if engine == "duckdb" else ["--engine", engine]
+    rows, data, computed = given(nrows=nrows), given(data_dir=data_dir), given(engine=flag_of(engine))
+    receipts = given(input=input, nrows=nrows, train_weeks=train_weeks, val_weeks=val_weeks, mapping=mapping)
     for stage, flags in (
         (artifacts.PIPELINE, [*receipts, *computed]),
         (artifacts.FEATURES, [*rows, "--seed", seed, *computed]),
@@ -100,6 +95,16 @@ def run(
         evaluation(best, made_from, data_dir).write()  # by now the ranks of the baselines are kept
     say_next(best, data_dir)
     return 0
+
+
+def given(**flags: Any) -> list:
+    """The words of those of `flags` that are not left out.
+
+    >>> given(nrows=None, train_weeks=20)
+    ['--train-weeks', 20]
+    """
+    words = ((f"--{name.replace('_', '-')}", value) for name, value in flags.items() if value is not None)
+    return [word for flag in words for word in flag]
 
 
 def evaluation(best: Path, made_from: list[Path], root: Path) -> Manifest:

@@ -13,7 +13,16 @@ from typing import Any
 
 from retailsim import artifacts, console
 from retailsim.errors import UserError
-from retailsim.manifest import code_fingerprint, command_of, fingerprint, manifest_path, read_manifest, versions
+from retailsim.manifest import (
+    code_fingerprint,
+    command_of,
+    fingerprint,
+    flags_again,
+    from_here,
+    manifest_path,
+    read_manifest,
+    versions,
+)
 from retailsim.reading import load_vocabulary
 from retailsim.run import BEST, EVALUATION, STARTED, TRAIN, rivals
 
@@ -59,21 +68,10 @@ def source_of(root: Path, given: Path | None = None) -> Path:
     return given or from_here(command_of(artifacts.TRANSACTIONS, artifacts.PIPELINE, root).get("--input", "raw_data"))
 
 
-def from_here(path: str) -> Path:
-    """`path`, which manifests keep whole, as one writes it in the working directory where it lies in that."""
-    here = Path.cwd()
-    return Path(path).relative_to(here) if Path(path).is_relative_to(here) else Path(path)
-
-
 def command_again(stage: str, source: Path, root: Path) -> str:
     """The command that runs `stage` as it last ran, on `source`."""
-    first = next(artifact for artifact in artifacts.ALL if artifact.written_by == stage)
-    flags = command_of(first, stage, root)
-    if stage == artifacts.PIPELINE:
-        flags["--input"] = str(source)
-    if "--mapping" in flags:
-        flags["--mapping"] = str(from_here(flags["--mapping"]))
-    return shlex.join([verb_of(stage), *(word for flag in flags.items() for word in flag)])
+    changed = {"--input": source} if stage == artifacts.PIPELINE else None
+    return shlex.join([verb_of(stage), *flags_again(stage, root, changed)])
 
 
 def after_training(best: Path, root: Path) -> list[str]:
@@ -174,9 +172,10 @@ def training_state(folder: Path, root: Path) -> tuple[str, str | None, list[str]
     flags = kept_flags(manifest_path(BEST, TRAIN, folder))
     if is_older(best, manifest_path(artifacts.CUSTOMER_CACHE, artifacts.CACHE, root)):
         return "stale", f"{best} is older than the tensors", flags
-    checkpoints, saved, path = importlib.import_module("retailsim.training.checkpoint"), None, folder
+    saved, path = None, folder
     try:
-        if folder.is_dir():
+        if any(folder.glob("epoch_*.pt")):  # else there is nothing to load PyTorch for, which takes seconds
+            checkpoints = importlib.import_module("retailsim.training.checkpoint")
             saved, path, _ = checkpoints.find(folder, load_vocabulary(root))
     except UserError as error:
         return "stale", str(error), flags

@@ -31,7 +31,7 @@ def connect(engine: EngineName = "duckdb") -> ibis.BaseBackend:
 
 
 def flag_of(engine: EngineName) -> str | None:
-    """What a command's manifest keeps of its `--engine`: nothing where it is the default one."""
+    """What is said of a command's `--engine`, in its manifest and by `run`: nothing where it is the default one."""
     return None if engine == "duckdb" else engine
 
 
@@ -82,12 +82,17 @@ class Artifact:
         """Where the file lies under data root `root`; a UserError names the command to run when it is missing."""
         path = root / self.path
         if not path.exists():
-            raise UserError(f'{path} is missing: run "python -m src.{self.written_by}" first')
+            raise UserError(f'{path} is missing: run "{self._again(root)}" first')
         return path
 
     def damaged(self, root: Path, what: str) -> UserError:
         """The error for a file that is there but cannot be trusted."""
-        return UserError(f'{root / self.path} {what}: run "python -m src.{self.written_by}" again')
+        return UserError(f'{root / self.path} {what}: run "{self._again(root)}" again')
+
+    def _again(self, root: Path) -> str:
+        from retailsim.manifest import again  # which is about files that are declared here
+
+        return again(self.written_by, root)
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,7 @@ from retailsim.artifacts import (
     VOCABULARY,
 )
 from retailsim.errors import UserError
+from retailsim.manifest import again
 from retailsim.predict.lookup import People, Places
 from retailsim.reading import load_calendar, load_vocabulary
 from retailsim.training import prepare_samples
@@ -173,7 +174,7 @@ def test_a_damaged_artifact_is_named_with_the_command_that_mends_it(
     damaged = content[:at] + b"\xff" * min(2_000, len(content) // 3) + content[at + min(2_000, len(content) // 3) :]
     path.write_bytes(content[:at] if part == "end" else damaged)
     said = refused(capsys, shop, module, "--data-dir", data)
-    assert str(path) in said and f'run "python -m src.{artifact.written_by}" again' in said
+    assert str(path) in said and f'run "{again(artifact.written_by, data)}" again' in said
 
 
 @pytest.mark.parametrize("cut", [True, False], ids=["cut off", "other bytes"])
@@ -185,7 +186,7 @@ def test_a_damaged_array_is_named_with_the_command_that_mends_it(capsys, shop, t
     path.write_bytes(content[:-100] if cut else b"\xff" * 100 + content[100:])
     flags = [trained / "best_model.pt", "--split", "val", "--data-dir", data]
     said = refused(capsys, shop, "training.evaluate", *flags)
-    assert str(path) in said and 'run "python -m src.training.prepare_tensor_cache" again' in said
+    assert str(path) in said and f'run "python -m src.training.prepare_tensor_cache --data-dir {data}" again' in said
 
 
 @pytest.mark.parametrize("table", [SAMPLE_TABLES["val"], TRANSACTIONS], ids=["samples", "transactions"])
@@ -198,7 +199,7 @@ def test_damaged_pages_are_named_with_the_command_that_mends_them(capsys, shop, 
     path.write_bytes(content[:100] + b"\xff" * 3_000 + content[3_100:])
     flags = [trained / "best_model.pt", "--split", "val", "--data-dir", data]
     said = refused(capsys, shop, "training.evaluate", *flags)
-    assert str(path) in said and f'run "python -m src.{table.written_by}" again' in said
+    assert str(path) in said and f'run "{again(table.written_by, data)}" again' in said
 
 
 LOADED = [  # artifact → what loads it for training, evaluation, predictions and the audit
@@ -225,9 +226,8 @@ def test_one_other_byte_is_refused_by_whoever_reads_it(shop, tmp_path, artifact,
     path.write_bytes(content)
     with pytest.raises(UserError) as caught:
         load(tmp_path / "data")
-    assert str(caught.value) == (
-        f'{path} is not the file that its stage wrote: run "python -m src.{artifact.written_by}" again'
-    )
+    command = again(artifact.written_by, tmp_path / "data")
+    assert str(caught.value) == f'{path} is not the file that its stage wrote: run "{command}" again'
 
 
 @pytest.mark.parametrize("module", ["predict.predict", "report.report"])

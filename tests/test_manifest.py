@@ -2,12 +2,22 @@
 
 import json
 import os
+from pathlib import Path
 
 import pytest
 
 from retailsim import manifest
+from retailsim.artifacts import CALENDAR, CUSTOMER_CACHE
 from retailsim.errors import UserError
-from retailsim.manifest import Manifest, code_fingerprint, fingerprint, refuse_changed, settings_of
+from retailsim.manifest import (
+    Manifest,
+    again,
+    code_fingerprint,
+    fingerprint,
+    refuse_changed,
+    refuse_remade,
+    settings_of,
+)
 from retailsim.storage import Record
 
 STAGE = "data_pipeline.run_pipeline"
@@ -46,7 +56,8 @@ def test_an_input_that_is_not_what_its_stage_wrote_is_refused(written):  # C4
     made.write_text(made.read_text().replace("1", "7"))
     with pytest.raises(UserError) as caught:
         Manifest(later.written_by, root, [made], {}, [later])
-    assert str(caught.value) == f'{made} is not the file that its stage wrote: run "python -m src.{STAGE}" again'
+    command = f"python -m src.{STAGE} --data-dir {root}"
+    assert str(caught.value) == f'{made} is not the file that its stage wrote: run "{command}" again'
     (root / "processed" / "run_pipeline.manifest.json").unlink()  # nobody knows what it should be
     assert Manifest(later.written_by, root, [made], {}, [later]).record["inputs"] == {"a.json": fingerprint(made)}
 
@@ -178,5 +189,100 @@ def test_settings_of_a_stage_that_ended(written):
 
 
 def test_a_stage_that_did_not_end_is_named(tmp_path):  # C39
-    with pytest.raises(UserError, match='run_pipeline.manifest.json is missing.*: run "python -m src.data_pipeline'):
+    with pytest.raises(
+        UserError, match='run_pipeline.manifest.json is missing.*: run "python -m src.data_pipeline.*--data-dir'
+    ):
         settings_of(OUTPUTS[0], STAGE, tmp_path)
+
+
+@pytest.fixture
+def till(tmp_path, monkeypatch):
+    """A data root `d 0` that the stage has made of a till's receipts, and the command that makes it so; the folder is the working one."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my till.csv").write_text("receipt\n1\n")
+    root, source = Path("d 0"), Path("my till.csv")
+    flags = {
+        "--input": source.absolute(),
+        "--mapping": "ta-feng",
+        "--nrows": None,
+        "--train-weeks": 15,
+        "--val-weeks": 20,
+    }
+    stage = Manifest(STAGE, root, [source], {}, [CALENDAR], command=flags)
+    CALENDAR.write(root, {"last_week": 25})
+    stage.write()
+    said = f"python -m src.{STAGE} --input 'my till.csv' --mapping ta-feng --train-weeks 15 --val-weeks 20"
+    return root, source, said
+
+
+def damage(path):
+    path.write_text(path.read_text().replace("25", "26"))
+
+
+def test_the_command_is_that_of_the_last_time(till):  # C39
+    root, _, said = till
+    command = f"{said} --data-dir 'd 0'"
+    assert again(STAGE, root) == command
+    assert str(CALENDAR.damaged(root, "is odd")) == f'{root / CALENDAR.path} is odd: run "{command}" again'
+    damage(root / CALENDAR.path)
+    sentence = f'{root / CALENDAR.path} is not the file that its stage wrote: run "{command}" again'
+    later = Record("tensors/c.json", "tensor_preparation.run_tensor_preparation", "c")
+    for read in (
+        lambda: refuse_changed(root, CALENDAR),
+        lambda: Manifest(later.written_by, root, [CALENDAR.at(root)], {}, [later]),
+    ):
+        with pytest.raises(UserError) as caught:
+            read()
+        assert str(caught.value) == sentence
+    (root / CALENDAR.path).unlink()
+    with pytest.raises(UserError) as caught:
+        CALENDAR.at(root)
+    assert str(caught.value) == f'{root / CALENDAR.path} is missing: run "{command}" first'
+
+
+def test_flags_of_the_last_time_may_be_others(till):
+    root, _, said = till
+    assert again(STAGE, root, {"--nrows": 500}) == f"{said} --nrows 500 --data-dir 'd 0'"
+    split = {"--train-weeks": None, "--val-weeks": None}
+    assert (
+        again(STAGE, root, split) == f"python -m src.{STAGE} --input 'my till.csv' --mapping ta-feng --data-dir 'd 0'"
+    )
+
+
+def test_the_usual_data_root_is_not_named(till):
+    root, _, said = till
+    root.rename("data")
+    damage(Path("data") / CALENDAR.path)
+    with pytest.raises(UserError) as caught:
+        refuse_changed(Path("data"), CALENDAR)
+    assert str(caught.value) == f'data/{CALENDAR.path} is not the file that its stage wrote: run "{said}" again'
+
+
+def test_two_generations_name_the_older_ones_command(till):
+    root, source, said = till
+    later = Record("processed/c.json", STAGE, "c")
+    source.write_text("receipt\n2\n")
+    with pytest.raises(UserError) as caught:
+        Manifest(STAGE, root, [source, CALENDAR.at(root)], {}, [later])
+    assert str(caught.value).endswith(f"""run "{said} --data-dir 'd 0'" again""")
+
+
+def test_a_cache_of_other_features_is_made_again_in_its_data_root(till):
+    root, *_ = till
+    with pytest.raises(UserError) as caught:
+        refuse_remade(CUSTOMER_CACHE, CUSTOMER_CACHE.written_by, root, CALENDAR)
+    assert str(caught.value).endswith(f"""run "python -m src.{CUSTOMER_CACHE.written_by} --data-dir 'd 0'" again""")
+
+
+@pytest.mark.parametrize("here", [".", "d 0/processed"])
+def test_a_source_that_is_of_another_data_root_is_mended_there(till, here, tmp_path, monkeypatch):
+    """Its command, on the data root that is being written, would put that shop's receipts there."""
+    root, _, said = till
+    damage(root / CALENDAR.path)
+    monkeypatch.chdir(here)
+    source = (root / CALENDAR.path) if here == "." else Path("calendar.json")
+    with pytest.raises(UserError) as caught:
+        Manifest(STAGE, Path("d1"), [source], {}, OUTPUTS)
+    where = ("'my till.csv'", "'d 0'") if here == "." else (f"'{tmp_path}/my till.csv'", "..")
+    command = said.replace("'my till.csv'", where[0]) + f" --data-dir {where[1]}"
+    assert str(caught.value) == f'{source} is not the file that its stage wrote: run "{command}" again'

@@ -110,6 +110,15 @@ def test_a_mapping_and_a_split_reach_the_first_stage(road):
     assert words[0][:8] == ["--input", "raw_data", "--train-weeks", "11", "--val-weeks", "14", "--mapping", "ta-feng"]
 
 
+@pytest.mark.parametrize("engine, flags", [("duckdb", []), ("spark", ["--engine", "spark"])])
+def test_the_engine_is_named_where_it_is_not_the_usual_one(road, engine, flags):
+    _, verbs, words = road.call("--engine", engine)
+    computed = [*flags, "--data-dir", str(road.data)]
+    for verb, line in zip(verbs, words, strict=True):
+        is_told = verb in ("run_pipeline", "run_feature_engineering", "prepare_samples")
+        assert line[-len(computed) :] == computed if is_told else "--engine" not in line, verb
+
+
 def test_a_split_that_the_data_do_not_reach_ends_the_road_after_the_first_stage(road, capsys):
     road.weeks[0] = 60
     assert road.call()[:2] == (2, PREPARE[:1])

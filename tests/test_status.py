@@ -4,6 +4,7 @@ import json
 import os
 import shlex
 import shutil
+import sys
 
 import pytest
 
@@ -126,6 +127,11 @@ def test_what_is_missing_comes_next_and_what_follows_is_stale(say, data):
     assert found["prepare-samples"][1] == "an earlier stage is not current"
 
 
+def test_without_a_checkpoint_pytorch_is_not_loaded(say, monkeypatch):
+    monkeypatch.setitem(sys.modules, "retailsim.training.checkpoint", None)  # importing it is an error
+    assert say()[1]["train"][0] == "missing"
+
+
 def test_a_changed_file_is_stale_by_name(say, data):
     path = data / artifacts.PSEUDO_BRANDS.path
     path.write_bytes(path.read_bytes() + b" ")
@@ -181,6 +187,31 @@ def test_the_source_is_found_from_any_folder(shop, data, tmp_path, capsys, monke
         assert capsys.readouterr().out.splitlines()[0].split() == ["run-pipeline", "current"]
         again = status.command_again(artifacts.PIPELINE, status.source_of(data), data)
         assert again == f"run-pipeline --input {before}raw --mapping {before}till.yaml"
+
+
+def test_the_command_that_an_error_names_mends_the_file(shop, data, tmp_path, capsys, monkeypatch):  # C39
+    """From a folder in which raw_data/ is another shop's: without its flags the command would make the data of that."""
+    root, path = data.rename(tmp_path / "my data"), tmp_path / "my data" / artifacts.PRICES.path
+    monkeypatch.chdir(tmp_path)
+    raw = tmp_path / "raw_data"
+    raw.mkdir()
+    shutil.copy(min(shop.raw.glob("transactions_*.csv")), raw)
+    honest = path.read_bytes()
+    path.write_bytes(honest[:100] + bytes([honest[100] ^ 1]) + honest[101:])
+    again = ["feature_engineering.run_feature_engineering", ["--data-dir", root], shop]
+    assert recipe.call(*again) == 2
+    said = capsys.readouterr().err
+    python, m, module, *flags = shlex.split(said.split('run "')[1].split('" again')[0])
+    assert [python, m, module] == ["python", "-m", f"src.{artifacts.PIPELINE}"] and "is not the file" in said
+    assert recipe.call(artifacts.PIPELINE, flags, shop) == 0
+    assert path.read_bytes() == honest and not (tmp_path / "data").exists()
+
+
+def test_other_rows_name_the_command_that_takes_them(shop, data, capsys):
+    flags = ["--nrows", "500", "--data-dir", data]
+    assert recipe.call("feature_engineering.run_feature_engineering", flags, shop) == 2
+    pipeline = f"--input {shop.raw} --train-weeks 20 --val-weeks 24 --nrows 500 --data-dir {data}"
+    assert f'run "python -m src.{artifacts.PIPELINE} {pipeline}" first' in capsys.readouterr().err
 
 
 @pytest.fixture

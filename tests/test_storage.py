@@ -9,6 +9,7 @@ import sys
 from contextlib import contextmanager
 from datetime import date, datetime
 from decimal import Decimal
+from pathlib import Path
 
 import duckdb
 import ibis
@@ -34,7 +35,6 @@ TABLE = Table(
 ARRAY = Array("cache/rows.npy", "training.prepare_tensor_cache", "rows", "float32", "rows 3")
 RECORD = Record("processed/calendar.json", "data_pipeline.run_pipeline", "the calendar")
 ROWS = [("P2", 1, Decimal("0.10"), datetime(2006, 4, 10)), ("P1", 2, Decimal("2.55"), datetime(2006, 4, 18))]
-AGAIN = 'run "python -m src.data_pipeline.run_pipeline" again'
 
 
 def sales(rows=ROWS):
@@ -175,8 +175,24 @@ def test_a_file_is_not_seen_before_it_is_whole(tmp_path):
 def test_a_missing_file_names_the_command_to_run(artifact, tmp_path):  # C39
     with pytest.raises(UserError) as caught:
         artifact.read(tmp_path, connect()) if isinstance(artifact, Table) else artifact.read(tmp_path)
-    command = f'run "python -m src.{artifact.written_by}" first'
+    command = f'run "python -m src.{artifact.written_by} --data-dir {tmp_path}" first'
     assert str(caught.value) == f"{tmp_path / artifact.path} is missing: {command}"
+
+
+@pytest.mark.parametrize("root, flags", [("data", ""), ("d0", " --data-dir d0"), ("my data", " --data-dir 'my data'")])
+def test_the_command_names_the_data_root(root, flags, tmp_path, monkeypatch):  # C39
+    """As a command without the flag would write to data/, and mend nothing."""
+    monkeypatch.chdir(tmp_path)
+    for artifact in (TABLE, ARRAY, RECORD):
+        command = f"python -m src.{artifact.written_by}{flags}"
+        assert str(artifact.damaged(Path(root), "is odd")) == f'{root}/{artifact.path} is odd: run "{command}" again'
+        with pytest.raises(UserError) as caught:
+            artifact.at(Path(root))
+        assert str(caught.value) == f'{root}/{artifact.path} is missing: run "{command}" first'
+
+
+def again(root):
+    return f'run "python -m src.data_pipeline.run_pipeline --data-dir {root}" again'
 
 
 def refused(artifact, root):
@@ -194,7 +210,7 @@ def test_a_truncated_table_is_refused(tmp_path):  # C4
     path.write_bytes(path.read_bytes()[:-20])
     assert refused(TABLE, tmp_path).startswith("cannot be read (")
     path.write_bytes(b"")
-    assert refused(TABLE, tmp_path).endswith(AGAIN)
+    assert refused(TABLE, tmp_path).endswith(again(tmp_path))
 
 
 @pytest.mark.parametrize("name, other", [("e[1]", "e1"), ("e*", "ee"), ("week=6", None)])
@@ -210,30 +226,30 @@ def test_a_missing_column_is_named(tmp_path):  # C4
     path = tmp_path / TABLE.path
     path.parent.mkdir()
     connect().to_parquet(sales().drop("spend", "date"), path)
-    assert refused(TABLE, tmp_path) == "has column week as int64, not int32: " + AGAIN
+    assert refused(TABLE, tmp_path) == "has column week as int64, not int32: " + again(tmp_path)
     connect().to_parquet(sales().drop("spend", "date").cast({"week": "int32"}), path)
-    assert refused(TABLE, tmp_path) == "has no column spend: " + AGAIN
+    assert refused(TABLE, tmp_path) == "has no column spend: " + again(tmp_path)
 
 
 def test_a_column_of_another_dtype_is_named(tmp_path):  # C4
     path = tmp_path / TABLE.path
     path.parent.mkdir()
     pd.DataFrame({"product_id": ["P1"], "week": ["1"], "spend": [1.0], "date": [date(2006, 4, 10)]}).to_parquet(path)
-    assert refused(TABLE, tmp_path) == "has column week as string, not int32: " + AGAIN
+    assert refused(TABLE, tmp_path) == "has column week as string, not int32: " + again(tmp_path)
 
 
 def test_a_damaged_array_is_refused(tmp_path):  # C4, C11
-    again = 'run "python -m src.training.prepare_tensor_cache" again'
+    command = f'run "python -m src.training.prepare_tensor_cache --data-dir {tmp_path}" again'
     path = tmp_path / ARRAY.path
     ARRAY.write(tmp_path, np.zeros((2, 3)))
     path.write_bytes(path.read_bytes()[:-5])
     assert refused(ARRAY, tmp_path).startswith("cannot be read (")
     path.write_bytes(b"")
-    assert refused(ARRAY, tmp_path).endswith(again)
+    assert refused(ARRAY, tmp_path).endswith(command)
     np.save(path, np.zeros((2, 3), dtype=np.float64))
-    assert refused(ARRAY, tmp_path) == f"holds float64 (2, 3), not float32 [rows 3]: {again}"
+    assert refused(ARRAY, tmp_path) == f"holds float64 (2, 3), not float32 [rows 3]: {command}"
     np.save(path, np.zeros(3, dtype=np.float32))
-    assert refused(ARRAY, tmp_path) == f"holds float32 (3,), not float32 [rows 3]: {again}"
+    assert refused(ARRAY, tmp_path) == f"holds float32 (3,), not float32 [rows 3]: {command}"
     np.save(path, np.array([{"a": 1}], dtype=object), allow_pickle=True)
     assert "cannot be read (" in refused(ARRAY, tmp_path)  # a pickle inside is never opened
 
@@ -251,7 +267,7 @@ def test_a_damaged_record_is_refused(tmp_path):  # C4
     path.write_text(path.read_text()[:-4])
     assert refused(RECORD, tmp_path).startswith("is not JSON (")
     path.write_bytes(b"\xff\xfe")
-    assert refused(RECORD, tmp_path).endswith(AGAIN)
+    assert refused(RECORD, tmp_path).endswith(again(tmp_path))
     path.write_text(json.dumps([1, 2]))
     assert refused(RECORD, tmp_path).startswith("is not a JSON object")
 

@@ -31,7 +31,7 @@ from retailsim.feature_engineering.fourier_prices import price_features
 from retailsim.feature_engineering.product_embeddings import embed_products
 from retailsim.feature_engineering.pseudo_brands import derive_brands
 from retailsim.feature_engineering.store_features import describe_stores
-from retailsim.manifest import Manifest, settings_of
+from retailsim.manifest import Manifest, again, settings_of
 from retailsim.reading import load_calendar
 from retailsim.storage import EngineName, connect, flag_of
 
@@ -58,7 +58,7 @@ def run_feature_engineering(
     if nrows is not None and nrows != taken:
         raise UserError(
             f"--nrows {nrows} differs from the data pipeline's ({'all rows' if taken is None else taken}): leave it out, "
-            f'or run "python -m src.data_pipeline.run_pipeline --nrows {nrows}" first'
+            f'or run "{again(PIPELINE, data_dir, {"--nrows": nrows})}" first'
         )
     command = {"--seed": seed, "--engine": flag_of(engine)}
     manifest = Manifest(FEATURES, data_dir, inputs, {"seed": seed}, OUTPUTS, command=command)

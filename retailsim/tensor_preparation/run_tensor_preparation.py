@@ -17,6 +17,7 @@ from retailsim.artifacts import (
     AFFINITY,
     CALENDAR,
     CUSTOMER_EMBEDDINGS,
+    FEATURES,
     MISSIONS,
     PRICE_FEATURES,
     PRODUCT_EMBEDDINGS,
@@ -27,7 +28,7 @@ from retailsim.artifacts import (
     VOCABULARY,
 )
 from retailsim.errors import UserError
-from retailsim.manifest import Manifest
+from retailsim.manifest import Manifest, again
 from retailsim.reading import load_calendar, load_vocabulary
 from retailsim.storage import connect
 from retailsim.tensor_preparation import t1_customer, t2_products, t3_time, t4_prices, t5_store, t6_trip
@@ -63,7 +64,7 @@ def run_tensor_preparation(data_dir: Path = Path("data")) -> None:
     }
     SCALERS.write(data_dir, scalers)
     vocabulary = load_vocabulary(data_dir)
-    prices, _ = t4_prices.build(PRICE_FEATURES.read(data_dir, engine), vocabulary, calendar, engine)
+    prices, _ = t4_prices.build(PRICE_FEATURES.read(data_dir, engine), vocabulary, calendar, engine, data_dir)
     tensors = {
         layout.T1: t1_customer.build(customers, affinity, missions, scalers["t1"], engine),
         layout.T2: t2_products.build(PRODUCT_EMBEDDINGS.read(data_dir, engine), vocabulary, engine),
@@ -72,7 +73,7 @@ def run_tensor_preparation(data_dir: Path = Path("data")) -> None:
         layout.T5: t5_store.build(stores, scalers["t5"], engine),
         layout.T6: np.concatenate(t6_trip.trip_tables()),
     }
-    console.out.print(describe(tensors))
+    console.out.print(describe(tensors, data_dir))
     manifest.write()
 
 
@@ -88,20 +89,20 @@ def list_products(transactions: ir.Table, calendar: Calendar) -> ir.Table:
     return rows.union(ibis.memtable(special, schema={"product_id": "string", "kind": "string", "row": "int64"}))
 
 
-def describe(tensors: dict[layout.Layout, np.ndarray]) -> Grid:
+def describe(tensors: dict[layout.Layout, np.ndarray], root: Path) -> Grid:
     """The table of SPEC §4 with what was found; a UserError names the first tensor and slice that is unsound."""
     grid = Grid("tensor", "width", "slices", "rows", "min", "max", "mean", "deviation")
     for kind, rows in tensors.items():
         if rows.ndim != 2 or rows.shape[1] != kind.width:
             raise UserError(
-                f"{kind.name} has shape {list(rows.shape)}, not [rows, {kind.width}]: run feature engineering again"
+                f'{kind.name} has shape {list(rows.shape)}, not [rows, {kind.width}]: run "{again(FEATURES, root)}" again'
             )
         for name in kind.widths:
             part = rows[:, kind[name]]
             if not np.isfinite(part).all() or np.abs(part).max(initial=0) > LIMIT:
                 raise UserError(
                     f"{kind.name}, slice {name}, holds a number that is not finite or beyond ±{LIMIT:g}: "
-                    f'run "python -m src.feature_engineering.run_feature_engineering" again'
+                    f'run "{again(FEATURES, root)}" again'
                 )
         slices = " · ".join(f"{name} {width}" for name, width in kind.widths.items())
         figures = (rows.min(), rows.max(), rows.mean(dtype=np.float64), rows.std(dtype=np.float64))

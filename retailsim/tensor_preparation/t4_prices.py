@@ -10,25 +10,27 @@
 All numbers lie within ±5 and are unitless.
 """
 
+from pathlib import Path
+
 import ibis
 import ibis.expr.types as ir
 import numpy as np
 import pyarrow as pa
 
 from retailsim.artifacts import PRICE_FEATURES
-from retailsim.errors import UserError
 from retailsim.layout import T4
 from retailsim.vocab import Vocabulary
 from retailsim.weeks import Calendar
 
 
 def build(
-    price_features: ir.Table, vocabulary: Vocabulary, calendar: Calendar, engine: ibis.BaseBackend
+    price_features: ir.Table, vocabulary: Vocabulary, calendar: Calendar, engine: ibis.BaseBackend, root: Path
 ) -> tuple[np.ndarray, np.ndarray]:
     """T4 float32 [rows, last week + 1, 64] and the last known prices in £ float32 [rows, last week + 1].
 
     Column W − 1 describes week W. Special tokens and weeks in which nothing is known of a product have features 0 and
-    price NaN. A product that the vocabulary lacks, or a row of another width or week, is a UserError.
+    price NaN. A product that the vocabulary lacks, or a row of another width or week, is a UserError that names the command
+    which writes the rows under data root `root`.
     """
     rows = engine.to_pyarrow(price_features.order_by("product_id", "week"))
     weeks = calendar.last_week + 1
@@ -36,10 +38,7 @@ def build(
     flat = rows["features"].combine_chunks()
     widths = flat.value_lengths().to_numpy()
     if (widths != T4.width).any() or (week < 1).any() or (week > weeks).any():
-        raise UserError(
-            f"{PRICE_FEATURES.path} holds a row of other than {T4.width} numbers or outside weeks 1–{weeks}: "
-            f'run "python -m src.{PRICE_FEATURES.written_by}" again'
-        )
+        raise PRICE_FEATURES.damaged(root, f"holds a row of other than {T4.width} numbers or outside weeks 1–{weeks}")
     names = rows["product_id"].combine_chunks().dictionary_encode()
     row = vocabulary.rows(names.dictionary.to_pylist())[names.indices.to_numpy()]
     features = np.zeros((len(vocabulary), weeks, T4.width), np.float32)

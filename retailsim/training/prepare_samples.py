@@ -16,6 +16,7 @@ from retailsim import console
 from retailsim.artifacts import (
     CALENDAR,
     CUSTOMER_EMBEDDINGS,
+    PIPELINE,
     SAMPLE_TABLES,
     SAMPLES,
     STORE_FEATURES,
@@ -26,7 +27,7 @@ from retailsim.artifacts import (
 from retailsim.errors import UserError
 from retailsim.labels import TRIP_LABELS, UNKNOWN
 from retailsim.layout import MAX_PLACES
-from retailsim.manifest import Manifest
+from retailsim.manifest import Manifest, again
 from retailsim.reading import load_calendar
 from retailsim.storage import EngineName, connect, flag_of, held
 from retailsim.training.replays import REPLAY_LIMIT, is_replay, replay_report, replays_by_week
@@ -61,7 +62,7 @@ def prepare_samples(data_dir: Path = Path("data"), engine: EngineName = "duckdb"
         calendar,
     )
     samples = held(built)
-    refuse_empty_splits(samples, calendar)
+    refuse_empty_splits(samples, calendar, data_dir)
     for split, table in SAMPLE_TABLES.items():
         first, last = calendar.weeks_in(split)
         rows = samples.filter(samples.week.between(first, last))
@@ -147,15 +148,16 @@ def temporal_metadata(transactions: ir.Table, calendar: Calendar) -> ir.Table:
     return baskets.mutate(split=ibis.cases(*[(baskets.week.between(*bounds[split]), split) for split in SPLITS]))
 
 
-def refuse_empty_splits(samples: ir.Table, calendar: Calendar) -> None:
+def refuse_empty_splits(samples: ir.Table, calendar: Calendar, root: Path) -> None:
     """Raise a UserError that names the first split without a basket."""
     weeks = set(samples.select("week").distinct().execute()["week"])
     for split in SPLITS:
         first, last = calendar.weeks_in(split)
         if not weeks & set(range(first, last + 1)):
+            command = again(PIPELINE, root, {"--train-weeks": None, "--val-weeks": None})
             raise UserError(
                 f"split {split} (weeks {first}–{last}) has no basket: the data covers weeks 1–{calendar.last_week}; "
-                f'{calendar.fitting_split()} (flags of "python -m src.data_pipeline.run_pipeline"), or add data'
+                f'{calendar.fitting_split()} (flags of "{command}"), or add data'
             )
 
 

@@ -78,7 +78,7 @@ def prepare_tensor_cache(data_dir: Path = Path("data")) -> None:
     scalers = SCALERS.read(data_dir)
     customers, stores = CUSTOMER_EMBEDDINGS.read(data_dir, engine), STORE_FEATURES.read(data_dir, engine)
     affinity, missions = AFFINITY.read(data_dir, engine), MISSIONS.read(data_dir, engine)
-    prices, last_prices = t4_prices.build(PRICE_FEATURES.read(data_dir, engine), vocabulary, calendar, engine)
+    prices, last_prices = t4_prices.build(PRICE_FEATURES.read(data_dir, engine), vocabulary, calendar, engine, data_dir)
     arrays = {
         CUSTOMER_CACHE: t1_customer.build(customers, affinity, missions, scalers["t1"], engine),
         STORE_CACHE: t5_store.build(stores, scalers["t5"], engine),

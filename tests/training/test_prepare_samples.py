@@ -2,6 +2,7 @@
 
 from datetime import date
 from hashlib import md5
+from pathlib import Path
 
 import ibis
 import pytest
@@ -127,8 +128,11 @@ def test_when_a_basket_was_bought_and_its_split():
 )
 def test_an_empty_split_is_refused(weeks, split, bounds):  # C39
     samples = build_samples(*tables([basket(f"B{w}", w, MILK_TEA) for w in weeks]), CALENDAR_OF_FOUR)
-    with pytest.raises(UserError, match=rf"split {split} \(weeks {bounds}\) has no basket.*--train-weeks"):
-        refuse_empty_splits(samples, CALENDAR_OF_FOUR)
+    with pytest.raises(
+        UserError,
+        match=rf"split {split} \(weeks {bounds}\) has no basket.*--train-weeks.*run_pipeline --data-dir till/",
+    ):
+        refuse_empty_splits(samples, CALENDAR_OF_FOUR, Path("till/data"))
 
 
 @pytest.fixture

@@ -3,6 +3,8 @@
 import json
 import shutil
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from retailsim import artifacts
@@ -50,6 +52,21 @@ def test_a_checkpoint_of_other_product_embeddings_is_a_fault(checked):
     code, findings = checked(other)
     found = next(found for path, found in findings.items() if path.endswith("best_model.pt"))
     assert code == 1 and "other product embeddings" in found["finding"] and "training.train" in found["repair"]
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_numbers_that_are_not_finite_are_counted(checked, value):
+    """NaN is in no column's least and most values, by which an engine may judge."""
+    table, column = artifacts.AFFINITY, "concentration"
+
+    def damage(data, checkpoints):
+        rows = table.load(data)
+        broken = pa.array([value, value, *rows[column].to_pylist()[2:]], rows[column].type)
+        pq.write_table(rows.set_column(rows.column_names.index(column), column, broken), data / table.path)
+
+    _, findings = checked(damage)
+    (found,) = [found for path, found in findings.items() if path.endswith(table.path)]
+    assert "holds 2 numbers that are not finite in column" in found["finding"]
 
 
 def test_every_damaged_file_is_found_and_the_command_named(checked):
