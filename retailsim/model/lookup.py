@@ -6,6 +6,7 @@ product shows that product's last known price. Nothing about the hidden product 
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -88,6 +89,7 @@ class Lookup(nn.Module):
         self.hidden_trip = nn.Parameter(torch.zeros(layout.T6.width))
         for parameter in self.parameters():
             parameter._no_weight_decay = True  # type: ignore[attr-defined]
+        self.register_load_state_dict_pre_hook(_fit_late_products)
 
     def forward(self, batch: Batch) -> SixTensors:
         """Gather the rows; [B, …] and [B, S, …] as in SPEC C12."""
@@ -149,6 +151,14 @@ class Lookup(nn.Module):
         rows = torch.cat([relative, known[..., None], shift[..., None], middle, basket], dim=-1)
         rows = torch.where(((ids == MASK) | (ids == EOS))[..., None], self.mask_price.to(rows.dtype), rows)
         return rows * (ids != PAD)[..., None]
+
+
+def _fit_late_products(lookup: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
+    """Nothing is ever learned of late products: the corrections of another number of them are as many rows of zeros."""
+    assert isinstance(lookup, Lookup)
+    name, size, rows = f"{prefix}correction.weight", len(lookup.group), lookup.correction.num_embeddings
+    if name in state:
+        state[name] = functional.pad(state[name][:size], (0, 0, 0, rows - size))
 
 
 def _basket_context(

@@ -60,9 +60,6 @@ class WorldModel(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Linear) and module.bias is not None:
                 nn.init.zeros_(module.bias)
-        for parameter in self.parameters():
-            if parameter.ndim < 2:  # biases, norms, gains
-                parameter._no_weight_decay = True  # type: ignore[attr-defined]
 
     def forward(
         self,
@@ -149,21 +146,22 @@ def parameter_count(model: nn.Module) -> int:
 
 
 def parameter_groups(model: nn.Module, weight_decay: float, evidence_rate: float = 1.0) -> list[dict[str, Any]]:
-    """The groups for an optimiser: decayed, those marked `_no_weight_decay` in their modules, and trip evidence where there is any.
+    """The groups for an optimiser: what decays and what does not, then both of trip evidence where there is any.
 
     `rate` is what a group's learning rate is multiplied by.
     """
-    of_evidence = [p for p in model.parameters() if getattr(p, "_is_evidence", False)]
-    decayed: list[nn.Parameter] = []
-    kept: list[nn.Parameter] = []
-    for parameter in (p for p in model.parameters() if not getattr(p, "_is_evidence", False)):
-        (kept if getattr(parameter, "_no_weight_decay", False) else decayed).append(parameter)
-    groups = [
-        {"params": decayed, "weight_decay": weight_decay, "rate": 1.0},
-        {"params": kept, "weight_decay": 0.0, "rate": 1.0},
-        {"params": of_evidence, "weight_decay": weight_decay, "rate": evidence_rate},
-    ]
-    return groups if of_evidence else groups[:2]
+    groups: list[dict[str, Any]] = []
+    for is_evidence, rate in ((False, 1.0), (True, evidence_rate)):
+        own = [p for p in model.parameters() if getattr(p, "_is_evidence", False) == is_evidence]
+        decayed, kept = ([p for p in own if _may_shrink(p) == wanted] for wanted in (True, False))
+        groups.append({"params": decayed, "weight_decay": weight_decay, "rate": rate})
+        groups.append({"params": kept, "weight_decay": 0.0, "rate": rate})
+    return groups if groups[2]["params"] else groups[:2]
+
+
+def _may_shrink(parameter: nn.Parameter) -> bool:
+    """Not biases, norms and gains, nor what is marked in its module."""
+    return parameter.ndim > 1 and not getattr(parameter, "_no_weight_decay", False)
 
 
 def _called(layer: nn.Module, *inputs: Tensor | None) -> Tensor:

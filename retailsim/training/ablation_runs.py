@@ -79,9 +79,9 @@ class Trainer:
         }
         key = json.loads(json.dumps(key))
         path = folder / "result.json"
-        kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        kept = _kept(path)
         title = f"{name}, seed {seed}"
-        measured = kept.get("metrics", {}) if kept.get("key") == key else {}
+        measured = kept["metrics"] if kept.get("key") == key else {}
         if self._baskets in measured:
             say(f"{title}: kept")
             return measured[self._baskets]
@@ -94,10 +94,11 @@ class Trainer:
         if measured:
             say(f"{title}: measured on other baskets")
         else:
-            begun, _, _ = checkpoints.find(folder, self._vocabulary)
+            begun, newest, _ = checkpoints.find(folder, self._vocabulary)
+            best = checkpoints.find_best(folder, newest, begun, self._vocabulary) if begun else None
             say(f"{title}: {'going on' if begun else 'training'}")
             self._train(
-                config, missing, tables, folder, begun,
+                config, missing, tables, folder, begun, best,
                 lambda epoch, done, total: on_step(f"{title}, epoch {epoch}/{config.train.epochs}", done, total),
             )  # fmt: skip
         measured[self._baskets] = self._measure(config, missing, tables, folder)
@@ -111,11 +112,12 @@ class Trainer:
         tables: Tables,
         folder: Path,
         begun: dict[str, Any] | None,
+        best: Path | None,
         on_batch: Callable[[int, int, int], None],
     ) -> None:
         train, val = (without_samples(load_samples(self._root, split), missing) for split in ("train", "val"))
         run = Run(folder, make_fabric(self._device))
-        fit(config, tables, self._vocabulary, train, val, run, begun, on_batch, lambda report: None)
+        fit(config, tables, self._vocabulary, train, val, run, begun, best, on_batch, lambda report: None)
 
     def _measure(self, config: Config, missing: Sequence[str], tables: Tables, folder: Path) -> dict[str, Any]:
         device = choose_device(self._device)
@@ -124,6 +126,16 @@ class Trainer:
         asked = replace(self._protocol, samples=without_samples(self._protocol.samples, missing))
         ranks = ranks_with(model, asked, config.train.batch_size, device, is_trip_known="T6" not in missing)
         return Metrics.from_ranks(ranks).to_json()
+
+
+def _kept(path: Path) -> dict[str, Any]:
+    """What `_keep` wrote to `path`; nothing where there is no such file, or none that is whole."""
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return {}
+    is_whole = isinstance(record, dict) and isinstance(record.get("metrics"), dict)
+    return record if is_whole else {}
 
 
 def _keep(path: Path, key: dict[str, Any], metrics: dict[str, dict[str, Any]]) -> None:

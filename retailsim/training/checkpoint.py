@@ -1,7 +1,7 @@
 """Checkpoints: written atomically, read without executing anything, complete or refused (SPEC C28).
 
 A checkpoint holds the configuration, the model's weights, the optimiser's state, the digest of the vocabulary, what it keeps of
-its data (`made_from`), the number of threads, and how far the training had come (`progress.Progress`), so that evaluation
+its data (`made_from`), the weeks that it knows, the number of threads, and how far the training had come (`progress.Progress`), so that evaluation
 rebuilds the model without guessing and a resumed run ends as if it had never stopped. The file is a ZIP archive whose
 comment is the digest of all before it.
 epoch_N.pt follows epoch N; epoch_N_step_S.pt stands inside epoch N, after S steps.
@@ -12,6 +12,7 @@ import io
 import os
 import pickle
 import re
+import shutil
 import struct
 import sys
 from pathlib import Path
@@ -28,21 +29,27 @@ FIELDS = (
     "format", "config", "model", "optimizer", "vocabulary", "products", "baskets", "threads",
     "epoch", "step", "sums", "best_val_loss", "reports",
 )  # fmt: skip
+WEEKS = ("train_end", "val_end")  # last ones trained on and chosen on; a checkpoint of an earlier version says neither
+BEST = "best_model.pt"
 PARTIAL = re.compile(r"epoch_(\d+)_step_(\d+)\.pt")  # inside an epoch
 KEPT = 2  # checkpoints inside epochs
 DIGEST = 32  # bytes
 COMMENT_LENGTH = struct.Struct("<H")  # the last field of a ZIP archive's last record, in front of the comment
 
 
-def vocabulary_digest(vocabulary: Vocabulary) -> dict[str, Any]:
-    """What a checkpoint keeps of the vocabulary: sizes and a digest of the ids in order."""
-    digest = hashlib.blake2b("\n".join(vocabulary.ids).encode(), digest_size=16).hexdigest()
-    return {"size": vocabulary.size, "rows": len(vocabulary), "digest": digest}
+def vocabulary_digest(vocabulary: Vocabulary, rows: int | None = None) -> dict[str, Any]:
+    """What a checkpoint keeps of the vocabulary: its size, and a digest of the ids of its first `rows` rows in order.
+
+    They are those that the model learns. Products that are first sold afterwards have rows behind them and change nothing.
+    """
+    rows = rows or vocabulary.size
+    digest = hashlib.blake2b("\n".join(vocabulary.ids[:rows]).encode(), digest_size=16).hexdigest()
+    return {"size": vocabulary.size, "rows": rows, "digest": digest}
 
 
 def save(path: Path, state: dict[str, Any]) -> None:
-    """Write `state`, whose keys are FIELDS, to `path`."""
-    assert set(state) == set(FIELDS), set(state) ^ set(FIELDS)
+    """Write `state`, whose keys are FIELDS and, if they are known, WEEKS, to `path`."""
+    assert _is_complete(state), set(state) ^ set(FIELDS)
     data = sealed(state)
     with atomic(path) as temporary, open(temporary, "wb") as file:
         file.write(data)
@@ -70,9 +77,10 @@ def load(path: Path, vocabulary: Vocabulary) -> dict[str, Any]:
     except (RuntimeError, ValueError, pickle.UnpicklingError) as error:
         reason = next(iter(str(error).splitlines()), "")
         raise UserError(f"{path} is no checkpoint of this program ({reason}): name another") from error
-    if not isinstance(state, dict) or set(state) != set(FIELDS) or state["format"] != FORMAT:
+    if not isinstance(state, dict) or not _is_complete(state) or state["format"] != FORMAT:
         raise UserError(f"{path} is no checkpoint of this program's format {FORMAT}: name another, or train again")
-    here, there = vocabulary_digest(vocabulary), state["vocabulary"]
+    there = state["vocabulary"]
+    here = vocabulary_digest(vocabulary, there["rows"])
     if here != there:
         raise UserError(
             f"{path} was trained on another vocabulary ({there['size']} tokens, digest {there['digest'][:8]}) than the "
@@ -80,6 +88,10 @@ def load(path: Path, vocabulary: Vocabulary) -> dict[str, Any]:
             f'train again with "python -m src.training.train"'
         )
     return state
+
+
+def _is_complete(state: dict[str, Any]) -> bool:
+    return set(state) - set(WEEKS) == set(FIELDS) and len(set(state) & set(WEEKS)) in (0, len(WEEKS))
 
 
 def _plain(value: Any) -> Any:
@@ -133,6 +145,37 @@ def find(resume: Path, vocabulary: Vocabulary) -> tuple[dict[str, Any] | None, P
     if refusals:
         raise UserError(refusals[0])
     return None, resume, refusals
+
+
+def find_best(folder: Path, path: Path, state: dict[str, Any], vocabulary: Vocabulary) -> Path | None:
+    """The best epoch of a training that goes on in `folder` from `state`, found at `path`: None where it has none, or it is lost.
+
+    A file of that name may be of another branch: going on from an earlier epoch writes other epochs over the later ones, and
+    what was the best then is none of this training's.
+    """
+    epoch = best_epoch(state)
+    if not epoch:
+        return None
+    for candidate in (folder / BEST, path.parent / f"epoch_{epoch}.pt", path.parent / BEST, path):
+        try:
+            found = load(candidate, vocabulary)
+        except UserError:
+            continue
+        if found["step"] == 0 and found["reports"] == state["reports"][:epoch]:
+            return candidate
+    return None
+
+
+def best_epoch(state: dict[str, Any]) -> int:
+    """The number of the best of the epochs done, 0 where none is."""
+    return max((report["epoch"] for report in state["reports"] if report["is_best"]), default=0)
+
+
+def keep_as_best(path: Path, folder: Path) -> None:
+    """Let the best model of `folder` be the checkpoint at `path`."""
+    if path.resolve() != (folder / BEST).resolve():
+        with atomic(folder / BEST) as temporary:
+            shutil.copyfile(path, temporary)
 
 
 def _newest_first(folder: Path) -> list[Path]:

@@ -1,6 +1,7 @@
 """The training loop: for each epoch, for each step: forward, loss, backward, update; then validate, save, log."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,7 +13,7 @@ from retailsim.training import checkpoint
 from retailsim.training.gradient import backward, explain
 from retailsim.training.guard import Guard
 from retailsim.training.masking import Masking
-from retailsim.training.run import Run, Training, prepare
+from retailsim.training.run import Run, Training, known_weeks, prepare
 from retailsim.training.run_log import EpochReport, RunLog
 from retailsim.training.samples import Samples
 from retailsim.training.schedule import Phase, phase_at, rate_at
@@ -30,6 +31,7 @@ def fit(
     val: Samples,
     run: Run,
     resumed: dict[str, Any] | None,
+    best: Path | None,
     on_batch: Callable[[int, int, int], None],
     on_epoch: Callable[[EpochReport], None],
 ) -> BasketModel:
@@ -43,6 +45,7 @@ def fit(
         val: validation baskets.
         run: device, checkpoint folder, workers.
         resumed: state of `checkpoint.load` from which to go on; None starts anew.
+        best: the checkpoint of the best epoch of `resumed`, see `checkpoint.find_best`.
         on_batch: called with epoch, steps done and steps in all.
         on_epoch: called with the report of each epoch.
 
@@ -54,9 +57,12 @@ def fit(
     if not config.model.history:
         train, val = train.without_histories(), val.without_histories()
     training = prepare(config, tables, vocabulary, train, run, resumed)
+    training.weeks = known_weeks(train, val, resumed)
     progress = training.progress
     if fabric.is_global_zero:
         checkpoint.tidy(run.checkpoint_dir)
+        if best:
+            checkpoint.keep_as_best(best, run.checkpoint_dir)
     log = RunLog(run.checkpoint_dir, progress.reports) if fabric.is_global_zero else None
     with StopWish(fabric) as wish:
         try:
@@ -88,7 +94,7 @@ def fit(
                 )
                 progress.finish_epoch(report)
                 if is_best:  # first: a run that is killed in between repeats the epoch, and this file
-                    training.save("best_model.pt")
+                    training.save(checkpoint.BEST)
                 training.save(f"epoch_{epoch}.pt")
                 if log:
                     log.add(report)

@@ -1,6 +1,6 @@
 """A training under way: where it runs, what it works on, and how it is saved."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +56,7 @@ class Training:
     products: Tensor  # see made_from.sketch
     baskets: str  # see made_from.digest
     graphs: Graphs | None = None  # on a CUDA device
+    weeks: dict[str, int] = field(default_factory=dict)  # see `known_weeks`
 
     def save(self, name: str) -> Path:
         """Write a checkpoint of this name, by the first process."""
@@ -69,6 +70,7 @@ class Training:
                 "vocabulary": checkpoint.vocabulary_digest(self.vocabulary),
                 "products": self.products,
                 "baskets": self.baskets,
+                **self.weeks,
                 "threads": self.run.threads,
                 **self.progress.state(),
             }
@@ -91,6 +93,17 @@ class Training:
         return path
 
 
+def known_weeks(train: Samples, val: Samples, resumed: dict[str, Any] | None) -> dict[str, int]:
+    """Last weeks of the baskets that are trained on, and of those that choose the best epoch, by checkpoint.WEEKS.
+
+    With those of what the training goes on from; nothing where that does not say which they were.
+    """
+    found = {name: int(of.columns["week"].max()) for name, of in zip(checkpoint.WEEKS, (train, val), strict=True)}
+    if resumed is None:
+        return found
+    return {name: max(week, resumed[name]) for name, week in found.items() if name in resumed}
+
+
 def prepare(
     config: Config, tables: Tables, vocabulary: Vocabulary, train: Samples, run: Run, resumed: dict[str, Any] | None
 ) -> Training:
@@ -107,9 +120,24 @@ def prepare(
         model.load_state_dict(resumed["model"], strict=True)
     forward, wrapped = run.fabric.setup(model, optimizer)
     if resumed:  # on the device by now: the state goes where the weights are
-        optimizer.load_state_dict(resumed["optimizer"])
+        _load_optimizer(optimizer, resumed["optimizer"])
     progress = Progress.of(resumed) if resumed else Progress()
     device = run.fabric.device
     graphs = Graphs(model.parameters(), device) if device.type == "cuda" and run.graphs else None
     products = sketch(tables.product, vocabulary.size)
     return Training(config, vocabulary, run, model, forward, wrapped, progress, products, digest(train), graphs)
+
+
+def _load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+    try:
+        optimizer.load_state_dict(state)
+    except ValueError as error:  # its groups are not ours
+        raise UserError(
+            "--resume: the checkpoint is of an earlier version, whose weight decay fell on other weights: train anew without "
+            "--resume"
+        ) from error
+    if any(moments["exp_avg"].shape != parameter.shape for parameter, moments in optimizer.state.items()):
+        raise UserError(
+            "--resume: other products than in the checkpoint's data were first sold after the training weeks: name the --data-dir "
+            "it was trained on, or train anew without --resume"
+        )

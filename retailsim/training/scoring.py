@@ -56,6 +56,7 @@ def answers(
 ) -> Iterator[Answer]:
     """The model's answer to every basket as `masking` shows it, by length."""
     model.eval()
+    samples = samples if model.history else samples.without_histories()
     rows = ordered_rows(plan(samples, np.arange(len(samples)), masking).n_places, batch_size)
     for done, (batch, numbers) in enumerate(zip(load_batches(samples, rows, masking), rows, strict=True), start=1):
         batch = batch.to(device)

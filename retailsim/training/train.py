@@ -3,6 +3,7 @@
 Reads data/training/ and data/tensors/. Writes checkpoints/epoch_N.pt, best_model.pt, metrics.jsonl and tensorboard/.
 """
 
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -92,7 +93,7 @@ def train(
         seed=seed,
     )
     vocabulary = load_vocabulary(data_dir)
-    resumed = go_on_from(resume, checkpoint_dir, vocabulary) if resume else None
+    resumed, best = go_on_from(resume, checkpoint_dir, vocabulary) if resume else (None, None)
     given = {
         "epochs": epochs, "batch_size": None if batch_size == "auto" else batch_size, "learning_rate": learning_rate, "warmup_epochs": warmup_epochs,
         "finetune_epochs": finetune_epochs, "mask_prob": mask_prob, "open_share": open_share, "max_grad_norm": max_grad_norm, "seed": seed,
@@ -125,7 +126,7 @@ def train(
         try:
             with or_what_helps(run, config.train.batch_size):
                 model = fit(
-                    config, tables, vocabulary, samples["train"], samples["val"], run, resumed,
+                    config, tables, vocabulary, samples["train"], samples["val"], run, resumed, best,
                     lambda epoch, *steps: console.show_steps(bar, f"epoch {epoch}/{config.train.epochs}", *steps),
                     lambda report: show_epoch(report, config.train.epochs),
                 )  # fmt: skip
@@ -133,21 +134,31 @@ def train(
             console.out.print(f"{stopped}: saved; the same command with --resume {checkpoint_dir} goes on from here")
             return EXIT_CODE[stopped.signal]
     console.out.print(
-        f"Training complete! {parameter_count(model):,} parameters. Best model: {checkpoint_dir / 'best_model.pt'}"
+        f"Training complete! {parameter_count(model):,} parameters. Best model: {checkpoint_dir / checkpoint.BEST}"
     )
     return 0
 
 
-def go_on_from(resume: Path, checkpoint_dir: Path, vocabulary: Vocabulary) -> dict | None:
-    """The state that --resume names, None where it is "auto" and there is none; says which file it is."""
+def go_on_from(resume: Path, checkpoint_dir: Path, vocabulary: Vocabulary) -> tuple[dict | None, Path | None]:
+    """The state that --resume names, None where it is "auto" and there is none, and its best epoch; says which file it is."""
     is_auto = resume == Path("auto") and not resume.exists()
     state, path, refusals = checkpoint.find(checkpoint_dir if is_auto else resume, vocabulary)
     for sentence in refusals:
         console.out.print(sentence)
-    if state is None and not is_auto:
-        raise UserError(f"--resume {resume}: no whole checkpoint lies there: train anew without --resume")
-    console.out.print(f"going on from {path}" if state else f"no whole checkpoint in {checkpoint_dir}: starting anew")
-    return state
+    if state is None:
+        if not is_auto:
+            raise UserError(f"--resume {resume}: no whole checkpoint lies there: train anew without --resume")
+        console.out.print(f"no whole checkpoint in {checkpoint_dir}: starting anew")
+        return None, None
+    console.out.print(f"going on from {path}")
+    best = checkpoint.find_best(checkpoint_dir, path, state, vocabulary)
+    if best is None and (epoch := checkpoint.best_epoch(state)):
+        state["best_val_loss"] = math.inf
+        console.out.print(
+            f"epoch {epoch}, the best so far, lies in no file beside it: {checkpoint_dir / checkpoint.BEST} will be the best of the "
+            f"epochs from {state['epoch'] + 1} on"
+        )
+    return state, best
 
 
 def where(run: Run) -> str:

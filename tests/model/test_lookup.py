@@ -156,6 +156,17 @@ def test_only_what_is_learned_is_a_weight(lookup):
     assert not decayed["params"] and len(kept["params"]) == 3
 
 
+@pytest.mark.parametrize("late", [0, 3, 9])
+def test_weights_fit_data_with_another_number_of_late_products(tables, late):
+    """What was learned stays, row by row; a late product looks as its embedding does."""
+    trained, rows = make_model(tables).lookup, VOCAB_SIZE + late
+    shapes = {"product": (layout.T2.width,), "price": tables.price.shape[1:], "last_price": tables.last_price.shape[1:]}
+    other = Lookup(replace(tables, **{name: torch.ones(rows, *shape) for name, shape in shapes.items()}))
+    other.load_state_dict(trained.state_dict())
+    assert torch.equal(other.correction.weight[:VOCAB_SIZE], trained.correction.weight[:VOCAB_SIZE])
+    assert trained.correction.weight[TEA].any() and (other.products(torch.arange(VOCAB_SIZE, rows)) == 1).all()
+
+
 def test_gradients_reach_the_rows_in_use_and_are_finite(lookup):
     batch = basket([TEA, BREAD, PAD, MASK], [1.5, 1.0, NAN, NAN], hide_trip=True)
     six = lookup(batch)

@@ -9,7 +9,9 @@ from torch.nn.functional import cross_entropy
 
 from retailsim.config import PRESETS
 from retailsim.labels import TRIP_LABELS
+from retailsim.model.basket_model import BasketModel
 from retailsim.model.world_model import SixTensors, WorldModel, parameter_count, parameter_groups
+from tests.small_world import VOCAB_SIZE, make_tables
 
 VOCABULARY = 40
 
@@ -137,16 +139,16 @@ def test_every_parameter_learns():
     assert [name for name, p in model.named_parameters() if p.grad is None or p.grad.norm() == 0] == []
 
 
-def test_weight_decay_spares_what_must_not_shrink():
-    model = world_model()
-    decayed, kept = parameter_groups(model, 0.01)
-    names = {id(p): name for name, p in model.named_parameters()}
-    kept_names = {names[id(p)] for p in kept["params"]}
-    assert (decayed["weight_decay"], kept["weight_decay"]) == (0.01, 0.0)
-    assert len(decayed["params"]) + len(kept["params"]) == len(names)
+@pytest.mark.parametrize("preset", PRESETS)
+def test_weight_decay_spares_what_must_not_shrink(preset):
+    with torch.device("meta"):
+        model = BasketModel(PRESETS[preset].model, make_tables(), VOCAB_SIZE)
+    groups = parameter_groups(model, 0.01)
+    decay = {id(p): group["weight_decay"] for group in groups for p in group["params"]}
+    assert sum(len(group["params"]) for group in groups) == len(decay) == len(list(model.parameters()))
     for name, parameter in model.named_parameters():
-        is_special = name.endswith(("A_log", "D", "dt_bias", "bias", "position_gain")) or parameter.ndim == 1
-        assert (name in kept_names) == is_special, name
+        is_special = name.endswith(("A_log", "dt_bias", "lookup.correction.weight")) or parameter.ndim < 2
+        assert decay[id(parameter)] == (0.0 if is_special else 0.01), name
 
 
 def test_bf16_autocast_is_close_and_finite():

@@ -14,10 +14,10 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from retailsim.config import PRESETS, Config
 from retailsim.model.lookup import Tables
-from retailsim.training import checkpoint
 from retailsim.training.loop import fit
 from retailsim.training.run import Run
 from retailsim.training.run_log import EpochReport
+from retailsim.training.train import go_on_from
 from retailsim.vocab import SPECIAL_TOKENS, Vocabulary
 from tests.small_world import ROWS, VOCAB_SIZE, make_samples, make_tables
 
@@ -51,14 +51,15 @@ def train_small(
     train = make_samples(np.random.default_rng(0).integers(1, 13, BASKETS))
     train.products[train.products >= VOCAB_SIZE] = len(SPECIAL_TOKENS)  # no late product in the training weeks
     val = make_samples(np.random.default_rng(1).integers(1, 13, 40), seed=1)
-    resumed = checkpoint.find(resume, vocabulary)[0] if resume else None
+    named = Path("auto") if resume == folder else resume
+    resumed, best = go_on_from(named, folder, vocabulary) if named else (None, None)
     run = replace(Run(folder, Fabric(accelerator="cpu", devices=1)), **changes)
 
     def note(report: EpochReport) -> None:
         reports.append(report)
         on_epoch(report)
 
-    fit(config or small_config(), tables or make_tables(), vocabulary, train, val, run, resumed, on_batch, note)
+    fit(config or small_config(), tables or make_tables(), vocabulary, train, val, run, resumed, best, on_batch, note)
     return reports
 
 

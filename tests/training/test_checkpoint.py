@@ -81,12 +81,27 @@ def test_a_missing_checkpoint_names_the_command(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "other", [Vocabulary(["P1", "P4"], late=["P3"]), Vocabulary(["P1", "P2", "P3"]), Vocabulary(["P1", "P2"])]
+    "other", [Vocabulary(["P1", "P4"], late=["P3"]), Vocabulary(["P1", "P2", "P3"]), Vocabulary(["P1"], late=["P2"])]
 )
 def test_a_foreign_vocabulary_is_refused(tmp_path, other):
     checkpoint.save(tmp_path / "a.pt", state())
     message = refusal(tmp_path / "a.pt", other)
     assert "another vocabulary (5 tokens" in message and "--data-dir" in message
+
+
+@pytest.mark.parametrize("late", [[], ["P0"], ["P3", "P4"]])
+def test_late_products_leave_a_checkpoint_usable(tmp_path, late):
+    checkpoint.save(tmp_path / "a.pt", state())
+    assert checkpoint.load(tmp_path / "a.pt", Vocabulary(["P1", "P2"], late))["epoch"] == 3
+
+
+def test_a_digest_of_late_products_too_holds_as_far_as_it_goes(tmp_path):
+    """As checkpoints were written at first."""
+    checkpoint.save(tmp_path / "a.pt", {**state(), "vocabulary": checkpoint.vocabulary_digest(VOCABULARY, rows=6)})
+    for late in (["P3"], ["P3", "P4"]):
+        assert checkpoint.load(tmp_path / "a.pt", Vocabulary(["P1", "P2"], late))["epoch"] == 3
+    for late in ([], ["P0", "P3"]):
+        assert "another vocabulary" in refusal(tmp_path / "a.pt", Vocabulary(["P1", "P2"], late))
 
 
 def test_a_torn_file_is_refused(tmp_path):

@@ -1,6 +1,7 @@
 """C28, C29: however a training ends, what is resumed ends with the same bytes as one that was never stopped."""
 
 import errno
+import json
 import multiprocessing
 import os
 import random
@@ -12,11 +13,13 @@ import time
 import pytest
 import torch
 
+from retailsim import layout
 from retailsim.errors import UserError
 from retailsim.training import checkpoint
 from retailsim.training.run_log import RunLog
 from retailsim.training.schedule import rate_at
 from retailsim.training.stopping import Stopped
+from tests.small_world import ROWS
 from tests.training.small_training import STEPS, end_of, small_config, small_vocabulary, train_or_go_on, train_small
 
 KILLS = 50
@@ -45,7 +48,7 @@ def test_every_step_has_its_own_rate_and_evidence_three_times_it(whole):
     state, config = checkpoint.load(whole[1] / "epoch_3.pt", small_vocabulary()), small_config().train
     rate = rate_at(3, (STEPS - 0.5) / STEPS, config)
     assert config.evidence_rate == 3 and rate < rate_at(3, 0.5, config)
-    assert [group["lr"] for group in state["optimizer"]["param_groups"]] == [rate, rate, 3 * rate]
+    assert [group["lr"] for group in state["optimizer"]["param_groups"]] == [rate, rate, 3 * rate, 3 * rate]
 
 
 @pytest.mark.parametrize("renames", [2, 4, 5, 6])  # inside epoch 1, its best model, its end, its line
@@ -120,6 +123,74 @@ def test_a_foreign_checkpoint_is_passed_over_in_a_folder_and_refused_by_name(who
     (tmp_path / "epoch_1.pt").unlink()
     with pytest.raises(UserError, match="epoch_7.pt is no checkpoint"):
         checkpoint.find(tmp_path, small_vocabulary())
+
+
+def best_of(folder):
+    """The epoch in `folder`'s best model, and the epochs that its log calls best."""
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    state = checkpoint.load(folder / "best_model.pt", small_vocabulary())
+    return state["epoch"], [line["epoch"] for line in lines if line["is_best"]]
+
+
+@pytest.fixture
+def branched(tmp_path, monkeypatch):
+    """A training whose second epoch is its best, and what sets the validation losses of the epochs to come."""
+    losses = [3.0, 1.0, 2.0]
+    monkeypatch.setattr("retailsim.training.loop.validate", lambda *given: (losses.pop(0), 0.1))
+    train_small(tmp_path / "a")
+    assert best_of(tmp_path / "a") == (2, [1, 2])
+    return tmp_path / "a", losses
+
+
+def test_another_folder_gets_the_best_model_of_the_epochs_before(branched, tmp_path):
+    a, losses = branched
+    end = (a / "best_model.pt").read_bytes()
+    for resume in (a / "epoch_2.pt", a / "best_model.pt"):
+        losses[:], b = [2.0], tmp_path / "b"
+        train_small(b, resume)
+        assert best_of(b) == (2, [1, 2]) and (b / "best_model.pt").read_bytes() == end
+        assert (b / "epoch_3.pt").read_bytes() == (a / "epoch_3.pt").read_bytes()
+        shutil.rmtree(b)
+
+
+def test_the_best_model_of_a_branch_that_was_left_is_replaced(branched):
+    a, losses = branched
+    losses[:] = [5.0, 6.0]
+    train_small(a, a / "epoch_1.pt")
+    assert best_of(a) == (1, [1])
+    assert (a / "best_model.pt").read_bytes() == (a / "epoch_1.pt").read_bytes()
+
+
+def test_a_best_epoch_of_another_branch_is_none(branched, tmp_path, capsys):
+    """Epoch 2 was written over: what the third epoch calls the best is lost, and the next epoch is the best of what is left."""
+    a, losses = branched
+    shutil.copytree(a, tmp_path / "other")
+    losses[:] = [0.5, 0.6]
+    train_small(a, a / "epoch_1.pt")
+    shutil.copy2(tmp_path / "other" / "epoch_3.pt", a / "epoch_3.pt")
+    losses[:] = [9.0]
+    train_small(a, a / "epoch_3.pt", small_config(epochs=4))
+    assert best_of(a) == (4, [1, 2, 4])
+    said = " ".join(capsys.readouterr().out.split())
+    assert "epoch 2, the best so far, lies in no file beside it" in said and "the epochs from 4 on" in said
+
+
+def refusal_to_go_on_from(state, folder):
+    checkpoint.save(folder / "epoch_1.pt", state)
+    with pytest.raises(UserError) as refusal:
+        train_small(folder, folder)
+    return str(refusal.value)
+
+
+def test_an_optimiser_of_other_weights_is_refused(whole, tmp_path):
+    state = checkpoint.load(whole[1] / "epoch_1.pt", small_vocabulary())
+    of_products = [m for m in state["optimizer"]["state"].values() if m["exp_avg"].shape == (ROWS, layout.T2.width)]
+    assert len(of_products) == 1
+    of_products[0]["exp_avg"] = of_products[0]["exp_avg"][:-1]  # of data with a late product less
+    assert "--resume: other products" in refusal_to_go_on_from(state, tmp_path)
+    groups = state["optimizer"]["param_groups"]
+    groups[0]["params"].append(groups[1]["params"].pop())
+    assert "whose weight decay fell on other weights" in refusal_to_go_on_from(state, tmp_path)
 
 
 def test_an_empty_folder_holds_nothing_to_go_on_from(tmp_path):

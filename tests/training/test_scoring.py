@@ -1,18 +1,33 @@
 """What a model says about hidden products, against the definition (SPEC C32)."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 
 from retailsim.evaluation.ranking import ranks
+from retailsim.model.basket_model import BasketModel
 from retailsim.reading import load_vocabulary
 from retailsim.training import checkpoint as checkpoints
+from retailsim.training.dataset import make_batch
 from retailsim.training.made_from import model_of
 from retailsim.training.masking import asking
 from retailsim.training.protocol import load_protocol
 from retailsim.training.scoring import answers, score
 from retailsim.training.tables import load_tables
+from tests.small_world import TINY, VOCAB_SIZE, make_samples, make_tables
 
 CPU = torch.device("cpu")
+
+
+def test_a_model_without_purchase_histories_waits_for_none():
+    """And answers as it does to batches that have them."""
+    model = BasketModel(replace(TINY, history=False), make_tables(), VOCAB_SIZE).eval()
+    samples, masking = make_samples(np.random.default_rng(1).integers(2, 12, 24)), asking("trip_unknown", VOCAB_SIZE)
+    for answer in answers(model, samples, masking, 8, CPU):
+        whole = make_batch(samples, answer.rows, masking)
+        assert whole.bought.shape[1] > 1 and answer.batch.bought.shape[1] == 1
+        assert torch.equal(answer.output.product_logits, model(whole).product_logits)
 
 
 def test_first_time_purchases_are_ranked_among_what_the_customer_never_bought(shop, trained):
