@@ -63,8 +63,8 @@ class _Screen(Console):
 
 
 # A file or pipe has no width of its own; tables there get one at which their words are not broken.
-out = _Screen(highlight=False, markup=False, soft_wrap=True, width=None if sys.stdout.isatty() else 120)
-err = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+out = _Screen(highlight=False, markup=False, emoji=False, soft_wrap=True, width=None if sys.stdout.isatty() else 120)
+err = Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
 def run(command: Callable[..., int | None], argv: Sequence[str] | None = None) -> int:

@@ -35,10 +35,15 @@ class Vocabulary:
 
     def rows(self, ids: Sequence[str]) -> np.ndarray:
         """Rows of product `ids`, int64 [n]; an id that is not there is a UserError that names it."""
-        found = pc.index_in(pa.array(ids, pa.string()), value_set=self._index)
+        try:
+            found = pc.index_in(pa.array(ids, pa.string()), value_set=self._index)
+        except UnicodeEncodeError as error:  # half a character of UTF-16, or a byte of the shell that is no UTF-8
+            raise self._unknown(error.object) from error
         if found.null_count:
-            missing = next(i for i, row in zip(ids, found.to_pylist(), strict=True) if row is None)
-            raise UserError(
-                f"unknown product {missing!r}: it is not among the {len(self) - len(SPECIAL_TOKENS)} products of the data"
-            )
+            raise self._unknown(next(i for i, row in zip(ids, found.to_pylist(), strict=True) if row is None))
         return found.to_numpy().astype(np.int64) + len(SPECIAL_TOKENS)
+
+    def _unknown(self, name: str) -> UserError:
+        return UserError(
+            f"unknown product {name!r}: it is not among the {len(self) - len(SPECIAL_TOKENS)} products of the data"
+        )

@@ -10,6 +10,7 @@ from typing import Literal
 import duckdb
 import pytest
 import tyro
+from rich.table import Table
 
 from retailsim import console
 from retailsim.errors import UserError
@@ -96,6 +97,20 @@ def test_a_mistake_is_one_sentence_and_exit_code_2(capsys):  # C39
     assert console.run(raising(UserError("data/a [x].parquet is missing: run [this] first")), []) == 2
     shown = capsys.readouterr()
     assert shown.err == "error: data/a [x].parquet is missing: run [this] first\n" and not shown.out
+
+
+def test_ids_between_colons_are_no_emoji(capsys):
+    """A till's code may be 12:100:7: Rich writes :100: as a picture, unless it is told not to."""
+    code, grid = "12:100:7", Table("product")
+    grid.add_row(code)
+    for screen in (console.out, console.err):
+        screen.print(f'{{"product": "{code}", "name": "x :cat: y"}}')
+        screen.print(grid)
+    shown = capsys.readouterr()
+    for text in (shown.out, shown.err):
+        assert text.count(code) == 2 and "x :cat: y" in text
+    assert console.run(raising(UserError(f"unknown product {code!r}")), []) == 2
+    assert capsys.readouterr().err == f"error: unknown product {code!r}\n"
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EACCES, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP])

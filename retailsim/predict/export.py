@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
+import torch
 import tyro
 
 from retailsim import console
 from retailsim.atomic import atomic_folder
-from retailsim.config import Config
 from retailsim.errors import UserError
 from retailsim.labels import TRIP_LABELS
 from retailsim.layout import MAX_PLACES, TENSORS
@@ -30,9 +30,10 @@ from retailsim.reading import load_vocabulary
 from retailsim.training import checkpoint as checkpoints
 from retailsim.training import tables
 from retailsim.training.histories import MAX_ENTRIES
+from retailsim.training.made_from import model_of
 from retailsim.vocab import SPECIAL_TOKENS
 
-FORMAT = 1
+FORMAT = 2
 CONFIG, WEIGHTS, PROGRAM, ONNX, EXAMPLE = "config.json", "model.safetensors", "model.pt2", "model.onnx", "example.npz"
 FORMATS = {"safetensors": (WEIGHTS,), "program": (PROGRAM, EXAMPLE), "onnx": (ONNX, EXAMPLE)}
 NEEDS = {"safetensors": ("safetensors.torch",), "program": (), "onnx": ("onnx", "onnxscript")}  # modules of the extra
@@ -118,6 +119,7 @@ def describe(predictor: Predictor, checkpoint: Path, data_dir: Path, files: dict
             "files": files,
             "tables": {file.path: fingerprint(file.at(data_dir)) for file in tables.FILES},
             "vocabulary": state["vocabulary"],
+            "products": state["products"].tolist(),  # of the vocabulary: a number each that moves with its row of T2
         },
         "config": state["config"],
         "layouts": {
@@ -126,6 +128,7 @@ def describe(predictor: Predictor, checkpoint: Path, data_dir: Path, files: dict
         "weeks": predictor.calendar.to_json(),
         "temperatures": predictor.temperatures,  # to divide the product logits by; null: not fitted, scores are no chances
         "trip_labels": TRIP_LABELS,
+        "trips_learned": predictor.trips_learned,  # labels that tell the trip's kind together; with others it is open
         "special_tokens": SPECIAL_TOKENS,
         "vocabulary_size": vocabulary.size,  # V: the products that can win are columns 3 … V − 1 of product_logits
         "vocabulary": vocabulary.ids,  # a product's place is its row; those from row V on can be seen, not predicted
@@ -142,7 +145,7 @@ def load_exported(folder: Path, data_dir: Path = Path("data")) -> BasketModel:
     WorldModel, six tensors in and logits out. No checkpoint is read.
 
     Raises:
-        UserError: a file is missing, damaged or of another format, or the data have another vocabulary.
+        UserError: a file is missing, damaged or of another format, or the data have another vocabulary or product embeddings.
     """
     load_extra(["safetensors"])
     import safetensors.torch
@@ -159,11 +162,13 @@ def load_exported(folder: Path, data_dir: Path = Path("data")) -> BasketModel:
     if fingerprint(folder / WEIGHTS) != record["fingerprints"]["files"].get(WEIGHTS):
         raise UserError(f"{folder / WEIGHTS} is not the file that {CONFIG} describes: export the model again")
     vocabulary = load_vocabulary(data_dir)
-    if record["fingerprints"]["vocabulary"] != checkpoints.vocabulary_digest(vocabulary):
+    if record["fingerprints"]["vocabulary"] != checkpoints.vocabulary_digest(
+        vocabulary, record["fingerprints"]["vocabulary"]["rows"]
+    ):
         raise UserError(f"{folder} was trained on another vocabulary than {data_dir} has: name its --data-dir")
-    model = BasketModel(Config.from_json(record["config"]).model, tables.load_tables(data_dir), vocabulary.size)
-    model.load_state_dict(safetensors.torch.load_file(folder / WEIGHTS))
-    return model.eval()
+    there = {"config": record["config"], "products": torch.tensor(record["fingerprints"]["products"])}
+    there["model"] = safetensors.torch.load_file(folder / WEIGHTS)
+    return model_of(folder, there, tables.load_tables(data_dir), vocabulary).eval()
 
 
 def main(argv: Sequence[str] | None = None) -> int:

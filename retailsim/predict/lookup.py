@@ -26,7 +26,7 @@ KIND = ("store_format", "store_region")
 class Found:
     """A row of T1 or T5 for a request, with what was used instead of what was not known."""
 
-    row: int
+    row: int  # of T1 its values alone: what the customer bought is that of `bought_row`
     notes: tuple[str, ...] = ()
     weeks_since_last: int = NEVER  # customers only
     trips: int = NEVER  # customers only: baskets that the row knows of
@@ -65,7 +65,7 @@ class People:
                 new.row, (f"customer {name} comes only after week {week}: a new customer is meant", *new.notes)
             )
         last = self.histories.last_event(name, week)
-        notes = tuple(_age("customer", name, known.week, week))
+        notes = tuple(_age("customer", name, "T1 row", known.week, week))
         since, trips = NEVER if last is None else week - last, self.histories.events[known.row - 1]
         bought_row = known.row + (known.week < week)  # a customer's last row is that of the week after the data
         return Found(known.row, notes, since, trips, bought_row)
@@ -114,7 +114,7 @@ class Places:
                 )
             known = self.histories.as_of(name, week)
             if known is not None:
-                return Found(known.row, tuple(_age("store", name, known.week, week)))
+                return Found(known.row, tuple(_age("store", name, "row", known.week, week)))
             kind = {label: value for label, value in self.histories.labels_of(name).items() if value}
             note = f"store {name} opens only after week {week}"
         elif name is not None:
@@ -147,7 +147,7 @@ class Places:
                     row.row,
                     (
                         f"{note}: {name} stands in, the most typical store of {_named(known)}",
-                        *_age("store", name, row.week, week),
+                        *_age("store", name, "row", row.week, week),
                     ),
                 )
         return Found(
@@ -168,11 +168,11 @@ def _named(labels: Mapping[str, str | None]) -> str:
     return " and ".join(f"{name.replace('_', ' ')} {value or 'unknown'}" for name, value in labels.items())
 
 
-def _age(kind: str, name: str, of: int, week: int) -> Iterator[str]:
+def _age(kind: str, name: str, row: str, of: int, week: int) -> Iterator[str]:
     """A note where the row is older than the week asked for."""
     if of < week:
         yield (
-            f"{kind} {name} has no row as of week {week}: the one as of week {of} is used, which knows weeks 1–{of - 1}"
+            f"{kind} {name} has no {row} as of week {week}: the one as of week {of} is used, which knows weeks 1–{of - 1}"
         )
 
 

@@ -58,7 +58,7 @@ def predict(
         when: local date and hour, like 2008-03-15T10:00; at most one week after the data's last.
         basket: products that lie in it already, separated by commas; how many items of each says nothing.
         price: £ per item of products in the basket, like PRD0900001=1.25,PRD0900002=0.8; left out: the last known.
-        trip: full-shop, top-up, small-shop, emergency or other; left out: open, as for the next four.
+        trip: full-shop, top-up, small-shop, emergency or other; it counts with the next three, otherwise the kind of trip is left open.
         focus: fresh, grocery, mixed, nonfood, general or other.
         sensitivity: la, mm, um or premium.
         size: s, m, l or xl.
@@ -81,6 +81,7 @@ def predict(
         "store_region": store_region, "novel": "yes" if novel else None,
     }  # fmt: skip
     refuse_contradictions(flags, requests, output, json)
+    refuse_overwriting(output, {"requests": requests, "catalogue": catalogue})
     refuse_below(1, top=top)
     request = None if requests else Request.from_words(flags)
     predictor = Predictor.load(checkpoint, data_dir, device, read_names(catalogue) if catalogue else None)
@@ -117,6 +118,13 @@ def refuse_contradictions(flags: dict[str, Any], requests: Path | None, output: 
         raise UserError(f"--output {output or 'is missing'}: name a .parquet file for the answers to --requests")
     elif json:
         raise UserError("--json contradicts --requests, whose answers go to --output")
+
+
+def refuse_overwriting(output: Path | None, read: dict[str, Path | None]) -> None:
+    """A UserError where `output` is one of the files that are `read`, by the names of their flags."""
+    for flag, path in read.items():
+        if output is not None and path is not None and output.resolve() == path.resolve():
+            raise UserError(f"--output {output} is the file of --{flag} and would replace it: name another one")
 
 
 def answer_all(

@@ -15,7 +15,7 @@ from torch import Tensor
 from retailsim.artifacts import CACHE, CALENDAR, CUSTOMER_CACHE, CUSTOMER_EMBEDDINGS, STORE_FEATURES, VOCABULARY
 from retailsim.errors import UserError
 from retailsim.evaluation.ranking import excluded_ids
-from retailsim.labels import UNKNOWN
+from retailsim.labels import TRIP_LABELS, UNKNOWN
 from retailsim.manifest import refuse_remade
 from retailsim.model.basket_model import BasketModel
 from retailsim.model.batch import Batch
@@ -24,6 +24,7 @@ from retailsim.model.world_model import parameter_count
 from retailsim.predict.lookup import People, Places
 from retailsim.predict.request import Prediction, Request, Suggestion
 from retailsim.predict.seats import Seat, as_samples, basket_of, week_of
+from retailsim.predict.trips import is_open, learned_sets
 from retailsim.reading import load_calendar, load_vocabulary
 from retailsim.training import checkpoint as checkpoints
 from retailsim.training.dataset import make_batch
@@ -35,6 +36,8 @@ from retailsim.training.tables import load_tables
 from retailsim.training.temperature import kept_temperatures
 from retailsim.vocab import Vocabulary
 from retailsim.weeks import Calendar
+
+TOGETHER = 512  # requests that are computed at once: more take memory and are no faster
 
 
 class Predictor:
@@ -72,7 +75,7 @@ class Predictor:
     ) -> None:
         self.vocabulary, self.calendar, self.temperatures = vocabulary, calendar, temperatures
         self._model, self._people, self._places, self._names = model.eval(), people, places, names or {}
-        self._histories = histories
+        self._histories, self._learned = histories, learned_sets(histories.customers, calendar.train_end)
         self._device = next(model.parameters()).device
         self._last_price = model.lookup.last_price.cpu().numpy()
 
@@ -119,6 +122,11 @@ class Predictor:
         return parameter_count(self._model)
 
     @property
+    def trips_learned(self) -> list[list[str]]:
+        """The sets of labels that tell the kind of a trip; with any other it is left open."""
+        return sorted([label for label in TRIP_LABELS if label in told] for told in self._learned)
+
+    @property
     def stores(self) -> list[str]:
         """The stores of the data."""
         return self._places.histories.names.tolist()
@@ -136,7 +144,7 @@ class Predictor:
         """The `top` likeliest next products of each request.
 
         Args:
-            requests: any number; some hundreds at a time are fast.
+            requests: any number; they are computed TOGETHER at a time.
             top: products per answer.
             allow_unknown: a customer or store that the data does not know is taken as anonymous or average, with a note.
 
@@ -155,6 +163,7 @@ class Predictor:
             self._places.find(request, week, allow_unknown),
             basket_of(request, week, self.vocabulary, self._last_price),
             request.when.hour if self.calendar.hours_known else UNKNOWN,
+            is_open(request.trip, self._learned),
         )
 
     @torch.no_grad()
@@ -162,13 +171,8 @@ class Predictor:
         """The `top` likeliest next products of requests that were looked up."""
         if top < 1:
             raise UserError(f"--top {top} asks for nothing: give 1 or more")
-        answers: dict[int, Prediction] = {}
-        for is_open in (False, True):  # the model hides the trip of a whole batch, or shows it
-            numbers = [i for i, seat in enumerate(seats) if is_open != bool(seat.request.trip)]
-            some = [seats[i] for i in numbers]
-            for i, seat, found in zip(numbers, some, self._suggest(some, is_open, top), strict=True):
-                answers[i] = Prediction(seat.week, found, seat.notes, self._temperature(is_open))
-        return [answers[i] for i in range(len(seats))]
+        pieces = (seats[i : i + TOGETHER] for i in range(0, len(seats), TOGETHER))
+        return [answer for piece in pieces for answer in self._suggest(piece, top)]
 
     def arrays(self, requests: Sequence[Request], allow_unknown: bool = False) -> dict[str, np.ndarray]:
         """What an exported program takes for these requests, by the names of its inputs (docs/export.md).
@@ -180,35 +184,43 @@ class Predictor:
         Raises:
             UserError: as `predict_many` does.
         """
-        seats = [self.look_up(request, allow_unknown) for request in requests]
-        is_open = torch.tensor([not request.trip for request in requests], device=self._device)
-        inputs = shown_to(self._model, replace(self._batch(seats, trip_is_open=False), hide_trip=is_open))
+        inputs = shown_to(self._model, self._batch([self.look_up(request, allow_unknown) for request in requests]))
         return {name: tensor.cpu().numpy() for name, tensor in inputs.items()}
 
-    def _batch(self, seats: Sequence[Seat], trip_is_open: bool) -> Batch:
-        masking = Masking(self.vocabulary.size, hide_trip_prob=float(trip_is_open), is_evaluation=True, open_share=1.0)
+    def _batch(self, seats: Sequence[Seat]) -> Batch:
+        """The seats as open baskets. Labels of a trip that is left open still choose among the customer's earlier trips."""
+        masking = Masking(self.vocabulary.size, hide_trip_prob=0.0, is_evaluation=True, open_share=1.0)
         samples = as_samples(seats, self.calendar, self._histories)
-        return make_batch(samples, np.arange(len(seats)), masking).to(self._device)
+        if self._model.history is None:
+            samples = samples.without_histories()
+        batch = make_batch(samples, np.arange(len(seats)), masking)
+        described = torch.tensor([seat.person.row for seat in seats], dtype=torch.int64)  # only T1 is looked up by it
+        hidden = torch.tensor([seat.trip_is_open for seat in seats], dtype=torch.bool)
+        return replace(batch, customer=described, hide_trip=hidden).to(self._device)
 
     def _temperature(self, trip_is_open: bool) -> float | None:
         return (
             self.temperatures["open_trip_unknown" if trip_is_open else "open_trip_known"] if self.temperatures else None
         )
 
-    def _suggest(self, seats: Sequence[Seat], trip_is_open: bool, top: int) -> list[tuple[Suggestion, ...]]:
+    def _suggest(self, seats: Sequence[Seat], top: int) -> list[Prediction]:
         """The likeliest products at the hidden place of each seat; special tokens and the basket's own compete nowhere."""
-        if not seats:
-            return []
-        batch = self._batch(seats, trip_is_open)
-        logits = self._model(batch).product_logits.float() / (self._temperature(trip_is_open) or 1.0)  # [R, V]
+        batch, temperatures = self._batch(seats), [self._temperature(seat.trip_is_open) for seat in seats]
+        by = torch.tensor([temperature or 1.0 for temperature in temperatures], device=self._device)
+        logits = self._model(batch).product_logits.float() / by[:, None]  # [R, V]
         logits = logits.masked_fill(excluded_ids(batch.ids, self.vocabulary.size), -torch.inf)
         chances = logits.softmax(dim=1).masked_fill(self._left_out(seats), 0.0)
         best = chances.topk(min(top, self.vocabulary.size), dim=1)
-        ids, names = self.vocabulary.ids, self._names
+        found = zip(seats, best.indices.tolist(), best.values.tolist(), temperatures, strict=True)
         return [
-            tuple(Suggestion(ids[row], names.get(ids[row]), p) for row, p in zip(found, chances, strict=True) if p > 0)
-            for found, chances in zip(best.indices.tolist(), best.values.tolist(), strict=True)
+            Prediction(seat.week, self._named(rows, p), seat.notes, temperature) for seat, rows, p, temperature in found
         ]
+
+    def _named(self, rows: Sequence[int], chances: Sequence[float]) -> tuple[Suggestion, ...]:
+        ids, names = self.vocabulary.ids, self._names
+        return tuple(
+            Suggestion(ids[row], names.get(ids[row]), p) for row, p in zip(rows, chances, strict=True) if p > 0
+        )
 
     def _left_out(self, seats: Sequence[Seat]) -> Tensor:
         """What the customers of requests for novel products bought before, bool [R, V]."""

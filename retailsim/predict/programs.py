@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.export import Dim, ExportedProgram
 
+from retailsim.labels import TRIP_LABELS
 from retailsim.layout import MAX_PLACES
 from retailsim.model.next_product import OUTPUTS, NextProduct
 from retailsim.predict.predictor import Predictor
@@ -85,7 +86,7 @@ def examples(predictor: Predictor) -> list[Request]:
             store=stores[i % len(stores)] if stores else None,
             customer=customers[i % len(customers)] if customers else None,
             basket=tuple(products[: 1 + i % 3]),
-            trip={"mission_type": "Top Up"} if i % 2 else {},
+            trip={label: classes[0] for label, classes in TRIP_LABELS.items()} if i % 2 else {},
         )
         for i in range(EXAMPLES)
     ]

@@ -83,7 +83,7 @@ class Request:
         `when` is an ISO date and time, `basket` "P1,P2", `price` "P1=1.25,P2=0.8", `segment` "price segment,life stage",
         of which either may be empty; classes of trips may be written small and with hyphens.
         """
-        given = {name: (words.get(name) or "").strip() for name in FIELDS}
+        given = {name: whole(words.get(name) or "").strip() for name in FIELDS}
         price_segment, _, lifestage = given["segment"].partition(",")
         return cls(
             when=moment(given["when"]),
@@ -143,6 +143,17 @@ class Prediction:
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
         return {"measure": self.measure, **asdict(self)}
+
+
+def whole(text: str) -> str:
+    r"""`text` as it can be printed and stored: what is no character is spelled out.
+
+    JSON may hold half an emoji, and a shell passes on bytes that are no UTF-8.
+
+    >>> whole("caf\u00e9 \ud83d")
+    'café \\ud83d'
+    """
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _items(text: str) -> list[str]:

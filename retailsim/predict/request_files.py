@@ -11,7 +11,7 @@ import pyarrow.csv as csv
 import pyarrow.parquet as pq
 
 from retailsim.errors import UserError
-from retailsim.predict.request import FIELDS
+from retailsim.predict.request import FIELDS, whole
 
 JSON_LINES = (".jsonl", ".ndjson", ".json")
 SUFFIXES = (".csv", ".csv.gz", ".parquet", *JSON_LINES)
@@ -96,9 +96,19 @@ def _check(path: Path, names: Sequence[str]) -> None:
 
 
 def _text(value: object) -> str | None:
-    """A cell as the flag would be written: of lists and objects the parts, joined by commas."""
-    if isinstance(value, list):
-        return ",".join(map(str, value))
+    """A cell as the flag would be written: of lists and objects the parts that are there, joined by commas.
+
+    A Parquet table of objects has all their names in each row, with null where a row has none of it; its maps are lists of pairs.
+    """
     if isinstance(value, dict):
-        return ",".join(f"{name}={of}" for name, of in value.items())
-    return None if value is None else str(value)
+        value = list(value.items())
+    if isinstance(value, list):
+        return ",".join(part for part in map(_part, value) if part is not None)
+    return _part(value)
+
+
+def _part(value: object) -> str | None:
+    if isinstance(value, tuple):
+        name, of = value
+        return None if of is None else f"{whole(str(name))}={whole(str(of))}"
+    return None if value is None else whole(str(value))

@@ -4,7 +4,7 @@ The samples go through `training.dataset.make_batch`, the same seam as those of 
 sees a request as it sees any open basket: what lies in it, and that it goes on.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,14 +33,21 @@ class Seat:
     place: Found
     basket: "Basket"
     hour: int  # UNKNOWN where the data has no hours, so that none was ever learned
+    trip_is_open: bool  # no label is told, or not those that are learned together, see trips.py
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What was not known, and what is used instead."""
-        is_open = () if self.request.trip else ("the kind of trip is not given: it is left open",)
         is_novel = ("what the customer bought before is left out",) if self.request.novel else ()
         no_hour = ("the data has no hours: that of the trip says nothing",) if self.hour == UNKNOWN else ()
-        return (*self.person.notes, *self.place.notes, *self.basket.notes, *is_open, *is_novel, *no_hour)
+        return (*self.person.notes, *self.place.notes, *self.basket.notes, *self._of_trip(), *is_novel, *no_hour)
+
+    def _of_trip(self) -> Iterator[str]:
+        told = self.request.trip
+        if not told:
+            yield "the kind of trip is not given: it is left open"
+        elif self.trip_is_open:
+            yield f"the kind of trip is given by {', '.join(told)}, as hardly any training basket has it: it is left open"
 
 
 @dataclass(frozen=True)
@@ -97,7 +104,8 @@ def as_samples(seats: Sequence[Seat], calendar: Calendar, histories: PurchaseHis
     """One sample per request: its first product is the hidden place, the others are the basket's.
 
     All are sample number 0, from which the places of a basket are drawn: a request's answer does not depend on its
-    neighbours. `n_products` is 1, for which the protocol hides one product.
+    neighbours. `n_products` is 1, for which the protocol hides one product. The customer's row is that whose history is all
+    that was bought before the request's week; the one of T1 may be older.
     """
     n, requests = len(seats), [seat.request for seat in seats]
     lengths = np.array([1 + len(seat.basket.rows) for seat in seats], dtype=np.int64)
@@ -108,7 +116,7 @@ def as_samples(seats: Sequence[Seat], calendar: Calendar, histories: PurchaseHis
         "week": np.array([seat.week for seat in seats], dtype=np.int32),
         "day": np.array([(request.when.date() - calendar.first_monday).days for request in requests], dtype=np.int32),
         "hour": np.array([seat.hour for seat in seats], dtype=np.int32),
-        "customer_row": np.array([seat.person.row for seat in seats], dtype=np.int64),
+        "customer_row": np.array([seat.person.bought_row for seat in seats], dtype=np.int64),
         "store_row": np.array([seat.place.row for seat in seats], dtype=np.int64),
         "recency": np.array([seat.person.weeks_since_last for seat in seats], dtype=np.int32),
         "trips": np.array([seat.person.trips for seat in seats], dtype=np.int64),

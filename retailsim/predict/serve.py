@@ -58,7 +58,8 @@ def serve(
     refuse_taken(host, port)
     predictor = Predictor.load(checkpoint, data_dir, device, read_names(catalogue) if catalogue else None)
     app = make_app(predictor, model_card(predictor, checkpoint), Limits(batch=batch, seconds=seconds, at_once=at_once))
-    console.out.print(f"http://{host}:{port}/docs shows what can be asked; Ctrl-C ends it")
+    address = f"[{host}]" if ":" in host else host
+    console.out.print(f"http://{address}:{port}/docs shows what can be asked; Ctrl-C ends it")
     uvicorn.run(app, host=host, port=port, log_level="warning")
     return 0
 
@@ -68,7 +69,8 @@ def refuse_taken(host: str, port: int) -> None:
     try:
         if not 0 <= port <= MOST_PORT:
             raise OSError(errno.EINVAL, f"ports are 0 to {MOST_PORT}")
-        socket.create_server((host, port)).close()
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        socket.create_server((host, port), family=family).close()
     except OSError as error:
         raise UserError(
             f"--host {host} --port {port} cannot be listened on ({error.strerror}): end what listens there, or name others"

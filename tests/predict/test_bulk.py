@@ -114,6 +114,40 @@ def test_json_lines_may_hold_what_the_service_takes(tmp_path):
     ]
 
 
+def test_what_a_row_of_a_parquet_object_lacks_is_left_out(tmp_path):
+    """A struct has all names of the file in each row, with null for those that a row has not; a map is read as pairs."""
+    rows = [{"when": WHEN, "basket": ["P1", None], "price": {"P1": 1.25}}, {"when": WHEN, "price": {"P2": 0.5}}]
+    expected = [{"when": WHEN, "basket": "P1", "price": "P1=1.25"}, {"when": WHEN, "basket": None, "price": "P2=0.5"}]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "struct.parquet")
+    pairs = pa.map_(pa.string(), pa.float64())
+    schema = pa.schema({"when": pa.string(), "basket": pa.list_(pa.string()), "price": pairs})
+    pq.write_table(
+        pa.Table.from_pylist([{**row, "price": {"P9": None, **row["price"]}} for row in rows], schema),
+        tmp_path / "map.parquet",
+    )
+    for name in ("struct.parquet", "map.parquet"):
+        assert list(read_requests(tmp_path / name)) == [expected], name
+
+
+def test_half_a_character_is_refused_by_name_and_stops_nothing(predictor, tmp_path):
+    """JSON may hold half an emoji, which no file of answers can."""
+    half = "\ud83d"
+    path, output = tmp_path / "requests.jsonl", tmp_path / "answers.parquet"
+    rows = [{"id": half}, {"basket": [half]}, {"customer": half}, {}]
+    path.write_text("".join(json.dumps({"when": WHEN} | row) + "\n" for row in rows))
+    assert answer_file(predictor, path, output, {}, top=1, allow_unknown=False) == bulk.Account(answered=2, refused=2)
+    found = pq.read_table(output).to_pylist()
+    assert [row["id"] for row in found] == [r"\ud83d", None, None, None]
+    assert (
+        "unknown product" in found[1]["error"]
+        and "unknown customer" in found[2]["error"]
+        and "ud83d" in found[1]["error"]
+    )
+    path.write_text(json.dumps({"when": WHEN, "customer": half}) + "\n")
+    assert answer_file(predictor, path, output, {}, top=1, allow_unknown=True) == bulk.Account(answered=1)
+    assert pq.read_table(output)["notes"][0].as_py().startswith(r"customer \ud83d is unknown")
+
+
 def test_ids_that_look_like_nothing_are_ids(tmp_path):
     (tmp_path / "r.csv").write_text(f"id,when,customer,store\nNA,{WHEN},null,nan\n")
     assert list(read_requests(tmp_path / "r.csv")) == [[{"id": "NA", "when": WHEN, "customer": "null", "store": "nan"}]]

@@ -23,10 +23,10 @@ from retailsim.model.basket_model import BasketModel
 from retailsim.model.batch import HABITS
 from retailsim.model.history import EXCLUDED
 from retailsim.model.next_product import OF_ALL, OF_HISTORIES, OUTPUTS, NextProduct, shown_to
-from retailsim.predict import Request
+from retailsim.predict import Predictor, Request
 from retailsim.predict.export import load_exported
 from retailsim.predict.programs import as_program, example, examples, write_onnx, write_program
-from retailsim.training import histories
+from retailsim.training import histories, tables
 from retailsim.training.tables import load_tables
 from retailsim.vocab import EOS, PAD
 
@@ -111,7 +111,8 @@ def onnxs(path):
 def test_the_function_of_rows_is_the_model(predictor, models, kind):
     """Given rows instead of row numbers, the same numbers come out, bit for bit."""
     model, seats = models[kind], [predictor.look_up(request) for request in examples(predictor)]
-    batch = replace(predictor._batch(seats, trip_is_open=False), hide_trip=torch.tensor([True, False, True, False]))
+    batch = predictor._batch(seats)
+    assert batch.hide_trip.tolist() == [True, False, True, False]
     program = NextProduct(model)
     assert [of.name for of in program.inputs] == list(shown_to(model, batch))
     with torch.no_grad():
@@ -138,6 +139,22 @@ def test_arrays_of_requests_give_the_predictors_answers(predictor):
         assert top.values.tolist() == pytest.approx([s.probability for s in answer.suggestions], rel=1e-4)
 
 
+def test_a_model_without_histories_is_given_none(shop, predictor, models):
+    """They are most of the work of a batch, and its answers are the same without."""
+    histories, model = predictor._histories, models["document"]
+    documents = Predictor(
+        model, predictor.vocabulary, predictor.calendar, predictor._people, predictor._places, histories
+    )
+    requests = [*examples(predictor), replace(examples(predictor)[0], novel=True)]
+    seats = [documents.look_up(request) for request in requests]
+    batch, whole = documents._batch(seats), predictor._batch(seats)
+    assert batch.bought.shape[1] == batch.store_counts.shape[1] == 1 < whole.bought.shape[1]
+    with torch.no_grad():
+        assert torch.equal(model(batch).product_logits, model(whole).product_logits)
+    plain, novel = (documents.predict(requests[i], top=10_000).suggestions for i in (0, -1))
+    assert 0 < len(novel) < len(plain)  # what was bought is still known where it is left out
+
+
 @pytest.fixture
 def command(shop, trained, tmp_path):
     """The command without its format, and the folder that it writes."""
@@ -154,7 +171,7 @@ def test_the_model_comes_back_bit_for_bit(predictor, shop, command):
     weights = predictor.model.state_dict()
     assert list(weights) == list(theirs.state_dict())
     assert all(torch.equal(weights[name], weight) for name, weight in theirs.state_dict().items())
-    batch = predictor._batch([predictor.look_up(request) for request in examples(predictor)], trip_is_open=True)
+    batch = predictor._batch([predictor.look_up(request) for request in examples(predictor)])
     with torch.no_grad():
         ours, found = predictor.model(batch), theirs(batch)
     assert torch.equal(ours.product_logits, found.product_logits) and torch.equal(ours.context, found.context)
@@ -171,6 +188,7 @@ def test_the_description_is_complete(predictor, shop, trained, command):
     assert record["fingerprints"]["files"] == {"model.safetensors": fingerprint(folder / "model.safetensors")}
     for path, found in record["fingerprints"]["tables"].items():
         assert fingerprint(shop.data / path) == found
+    assert record["trips_learned"] == [list(record["trip_labels"])]
     assert record["versions"]["torch"] == torch.__version__
     assert record["config"]["model"]["history"] is True
     assert [of["name"] for of in record["inputs"]] == [of.name for of in (*OF_ALL, *OF_HISTORIES)]
@@ -245,12 +263,23 @@ def test_what_cannot_be_loaded_is_refused(shop, command):
     config.write_text(json.dumps(record))
     with pytest.raises(UserError, match="trained on another vocabulary"):
         load_exported(folder, shop.data)
-    for text, why in (("{", "is not JSON"), ('{"format": 0}', "is not of format 1"), ("[]", "is not of format 1")):
+    for text, why in (("{", "is not JSON"), ('{"format": 1}', "is not of format 2"), ("[]", "is not of format 2")):
         config.write_text(text)
         with pytest.raises(UserError, match=f"config.json {why}"):
             load_exported(folder, shop.data)
     weights.unlink()
     with pytest.raises(UserError, match=r"model.safetensors is missing"):
+        load_exported(folder, shop.data)
+
+
+def test_other_product_embeddings_are_refused(shop, command, monkeypatch):
+    """With the same products in other rows of T2 the answers would be wrong without a word."""
+    flags, folder = command
+    assert cli.main([*flags, "safetensors"]) == 0
+    here = load_tables(shop.data)
+    anew = replace(here, product=here.product.roll(1, dims=1))
+    monkeypatch.setattr(tables, "load_tables", lambda root: anew)
+    with pytest.raises(UserError, match="exported was trained on other product embeddings than the data's"):
         load_exported(folder, shop.data)
 
 

@@ -2,6 +2,7 @@
 
 import json
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -53,6 +54,7 @@ def test_a_file_of_requests(call, tmp_path):
         ([*WHEN, "--customer", "X"], "unknown customer 'X'"),
         ([*WHEN, "--store", "X"], "unknown store 'X'"),
         ([*WHEN, "--basket", "X"], "unknown product 'X'"),
+        ([*WHEN, "--basket", "\udcff"], "unknown product"),  # a byte that is no UTF-8, as the shell passes it on
         ([*WHEN, "--catalogue", "nowhere.csv"], "--catalogue nowhere.csv does not exist"),
         ([*WHEN, "--output", "x.parquet"], "--output goes with --requests"),
         ([*WHEN, "--requests", "x.csv", "--output", "x.parquet"], "--when contradicts --requests"),
@@ -60,6 +62,8 @@ def test_a_file_of_requests(call, tmp_path):
         (["--requests", "x.csv", "--output", "x.csv"], "--output x.csv: name a .parquet file"),
         (["--requests", "x.csv", "--output", "x.parquet", "--json"], "--json contradicts --requests"),
         (["--requests", "x.csv", "--output", "x.parquet"], "x.csv does not exist"),
+        (["--requests", "x.parquet", "--output", "./x.parquet"], "--output x.parquet is the file of --requests"),
+        (["--requests", "x.csv", "--output", "n.parquet", "--catalogue", "n.parquet"], "is the file of --catalogue"),
     ],
 )
 def test_a_mistake_is_one_sentence_and_writes_nothing(call, tmp_path, monkeypatch, flags, sentence):
@@ -67,6 +71,24 @@ def test_a_mistake_is_one_sentence_and_writes_nothing(call, tmp_path, monkeypatc
     code, out, err = call(*flags)
     assert code == 2 and sentence in err and err.count("\n") == 1 and not out
     assert not list(tmp_path.iterdir())
+
+
+def test_answers_never_replace_the_requests(call, tmp_path):
+    requests, link = tmp_path / "requests.parquet", tmp_path / "answers.parquet"
+    pq.write_table(pa.table({"when": ["2006-09-06T10:00"]}), requests)
+    link.symlink_to(requests)
+    before = requests.read_bytes()
+    for output in (requests, link):
+        code, out, err = call("--requests", requests, "--output", output)
+        assert (code, out, err) == (
+            2, "", f"error: --output {output} is the file of --requests and would replace it: name another one\n",
+        )  # fmt: skip
+    assert requests.read_bytes() == before
+
+
+def test_an_unknown_name_that_is_no_text_can_be_shown(call):
+    code, out, err = call(*WHEN, "--customer", "\udcff", "--allow-unknown", "--top", "1")
+    assert (code, err) == (0, "") and r"\udcff at a store" in out
 
 
 def test_a_wrong_checkpoint(call, tmp_path):

@@ -17,6 +17,7 @@ from retailsim.artifacts import CUSTOMER_EMBEDDINGS, TRANSACTIONS
 from retailsim.errors import UserError
 from retailsim.labels import TRIP_LABELS
 from retailsim.predict import Predictor, Request
+from retailsim.predict import predictor as predictor_module
 from retailsim.storage import connect
 from retailsim.training.dataset import make_batch
 from retailsim.training.masking import Masking
@@ -96,18 +97,45 @@ def test_a_product_named_twice_counts_once(predictor, asked):
     assert predictor.predict(once, top=3) == predictor.predict(twice, top=3)
 
 
-def test_novel_products_were_not_bought_in_the_week_of_the_last_trip_either(predictor, shop):
-    """A week without a trip has no row of its own: the model is shown the last trip's, which knows less than was bought."""
+@pytest.fixture(scope="module")
+def away(predictor, shop):
+    """A request of a week without a trip behind one with a trip, and the last week of each product bought up to then."""
     sales = TRANSACTIONS.read(shop.data, connect())
     trips = sales.filter(sales.customer_id.notnull()).select("customer_id", "week").distinct()
     weeks = trips.order_by("customer_id", "week").execute().groupby("customer_id")["week"].agg(list)
     customer, before = next(
-        (c, w) for c, ws in weeks.items() for w, after in zip(ws, ws[1:], strict=False) if after > w + 1
+        (c, w) for c, ws in weeks.items() for w, after in zip(ws[3:], ws[4:], strict=False) if after > w + 1
     )
     when = datetime.combine(predictor.calendar.monday_of(before + 1), time(10))
-    own = sales.filter((sales.customer_id == customer) & (sales.week <= before)).product_id.execute()
-    found = predictor.predict(Request(when, customer=customer, novel=True), top=EVERYTHING)
-    assert found.suggestions and not {one.product for one in found.suggestions} & set(own)
+    own = sales.filter((sales.customer_id == customer) & (sales.week <= before)).execute()
+    return Request(when, customer=customer), own.groupby("product_id")["week"].max().to_dict()
+
+
+def test_novel_products_were_not_bought_in_the_week_of_the_last_trip_either(predictor, away):
+    """A week without a trip has no row of its own: T1 is the last trip's, which knows less than was bought."""
+    request, last_week = away
+    found = predictor.predict(replace(request, novel=True), top=EVERYTHING)
+    assert found.suggestions and not {one.product for one in found.suggestions} & last_week.keys()
+
+
+def test_a_week_without_a_trip_is_shown_all_that_was_bought_before(predictor, away):
+    """T1 is that of the last trip's week; the histories know that week, too, as the weeks since the last trip do."""
+    request, last_week = away
+    week = predictor.calendar.week_of(request.when.date())
+    known = predictor._people.histories.as_of(request.customer, week)
+    assert known.week == max(last_week.values()) == week - 1
+    arrays = predictor.arrays([request])
+    assert np.array_equal(arrays["t1"][0], predictor.model.lookup.customer[known.row])
+    (bought,), (habits,) = arrays["bought"], arrays["habits"]
+    since = {predictor.vocabulary.ids[row]: np.exp(h[7]) for row, h in zip(bought, habits, strict=True) if row}
+    assert since == pytest.approx({product: week - last for product, last in last_week.items()})
+    assert np.exp(habits[0, 7]) == pytest.approx(1)  # the trip itself
+
+
+def test_a_week_with_a_trip_is_shown_the_row_that_training_shows(predictor, samples, asked):
+    row, request = asked
+    person = predictor.look_up(request).person
+    assert person.row == person.bought_row == samples.columns["customer_row"][row]
 
 
 def test_novel_products_are_those_never_bought_with_the_same_chances(predictor, asked, shop):
@@ -125,6 +153,24 @@ def test_novel_products_are_those_never_bought_with_the_same_chances(predictor, 
         len(expected),
         len(plain.suggestions),
     ]
+
+
+def test_many_requests_are_computed_some_at_a_time(predictor, asked, monkeypatch):
+    """Memory does not grow with their number, and an unknown one is refused before any is computed."""
+    requests = [replace(asked[1], when=asked[1].when.replace(hour=hour)) for hour in range(9, 14)]
+    whole, sizes = predictor.predict_many(requests, top=3), []
+    monkeypatch.setattr(predictor_module, "TOGETHER", 2)
+    hook = predictor.model.register_forward_pre_hook(lambda model, batches: sizes.append(len(batches[0].ids)))
+    try:
+        in_pieces = predictor.predict_many(requests, top=3)
+        with pytest.raises(UserError, match="unknown store"):
+            predictor.predict_many([*requests, replace(asked[1], store="X")])
+    finally:
+        hook.remove()
+    assert sizes == [2, 2, 1] and [one.week for one in in_pieces] == [one.week for one in whole]
+    for one, other in zip(in_pieces, whole, strict=True):
+        assert [s.product for s in one.suggestions] == [s.product for s in other.suggestions]
+        assert [s.probability for s in one.suggestions] == pytest.approx([s.probability for s in other.suggestions])
 
 
 def test_an_answer_does_not_depend_on_its_neighbours_or_on_threads(predictor, asked):
@@ -165,6 +211,7 @@ class TestWhatIsNotKnown:
             ({"customer": "X"}, "unknown customer 'X'"),
             ({"store": "X"}, "unknown store 'X'"),
             ({"basket": ("X",)}, "unknown product 'X'"),
+            ({"basket": ("\ud83d",)}, r"unknown product '\ud83d'"),  # half an emoji, which Arrow cannot hold
             ({"when": datetime(1999, 1, 1, 10)}, "outside what the data can tell about"),
             ({"when": datetime(2031, 1, 1, 10)}, "outside what the data can tell about"),
             ({"customer": "X", "price_segment": "nobody's"}, 'price segment "nobody\'s" does not exist in the data'),
@@ -229,7 +276,7 @@ class TestWhatIsNotKnown:
         answer = predictor.predict(replace(request, when=datetime.combine(monday, time(10)), prices={}))
         of = people.as_of(request.customer, week).week
         assert (
-            f"customer {request.customer} has no row as of week {week}: the one as of week {of} is used"
+            f"customer {request.customer} has no T1 row as of week {week}: the one as of week {of} is used"
             in answer.notes[0]
         )
 
@@ -278,7 +325,7 @@ def test_features_that_the_cache_was_not_made_of_are_refused(shop, trained, tmp_
     row = pa.array(np.arange(1, len(fewer) + 1))
     pq.write_table(fewer.set_column(fewer.column_names.index("row"), "row", row), root / CUSTOMER_EMBEDDINGS.path)
     (root / "features/run_feature_engineering.manifest.json").unlink()
-    with pytest.raises(UserError, match='run "python -m src.training.prepare_tensor_cache" again'):
+    with pytest.raises(UserError, match='run "python -m src.training.prepare_tensor_cache --data-dir .*" again'):
         Predictor.load(trained / "best_model.pt", root)
 
 
@@ -294,9 +341,43 @@ def test_a_calibrated_answer_says_so_and_has_the_same_order(predictor, asked, sh
         predictor._histories,
     )
     mended = Predictor(*parts, {"open_trip_known": 2.0, "open_trip_unknown": 0.5})
-    for given, temperature in ((request, 2.0), (replace(request, trip={}), 0.5)):
+    in_part = {"mission_type": request.trip["mission_type"]}
+    for given, temperature in ((request, 2.0), (replace(request, trip={}), 0.5), (replace(request, trip=in_part), 0.5)):
         before, after = predictor.predict(given, EVERYTHING), mended.predict(given, EVERYTHING)
         assert (before.measure, after.measure, after.temperature) == ("score", "probability", temperature)
         powered = np.array([found.probability for found in before.suggestions]) ** (1 / temperature)
         expected = sorted(powered / powered.sum(), reverse=True)
         assert [found.probability for found in after.suggestions] == pytest.approx(expected, rel=1e-3)
+
+
+class TestATripToldInPart:
+    """Training shows all labels of a basket or none: told some, the model would take the others for labels that are lacking."""
+
+    @pytest.fixture
+    def told(self, asked):
+        label = "mission_type"
+        return replace(asked[1], trip={label: asked[1].trip[label]})
+
+    def test_is_left_open_with_a_note(self, predictor, told):
+        note = "the kind of trip is given by mission_type, as hardly any training basket has it: it is left open"
+        assert predictor.predict(told).notes == (note,)
+        assert predictor.arrays([told])["trip_is_open"].tolist() == [True]
+
+    def test_chooses_among_earlier_trips_and_changes_nothing_else(self, predictor, asked, told):
+        known, open_, part = (predictor.arrays([one]) for one in (asked[1], replace(asked[1], trip={}), told))
+        same = [name for name in open_ if name not in ("trip", "habits")]
+        assert all(np.array_equal(part[name], open_[name], equal_nan=True) for name in same)
+        of_type, of_others = part["habits"][0, :, 20], part["habits"][0, :, 21:24]
+        assert np.array_equal(of_type, known["habits"][0, :, 20]) and abs(of_type).max() > 0.01
+        assert abs(of_others).max() < 1e-6
+
+    def test_does_not_reach_t6(self, predictor, asked, told):
+        """Where the habits are the same, the answer is that of an open trip."""
+        anonymous = replace(told, customer=None)
+        assert predictor.predict(anonymous).suggestions == predictor.predict(replace(anonymous, trip={})).suggestions
+        assert predictor.predict(told).suggestions != predictor.predict(replace(told, trip={})).suggestions
+
+    def test_is_known_where_training_has_baskets_with_just_these_labels(self, predictor, told, monkeypatch):
+        assert predictor.trips_learned == [[*TRIP_LABELS]]
+        monkeypatch.setattr(predictor, "_learned", frozenset([frozenset(told.trip)]))
+        assert predictor.predict(told).notes == () and not predictor.arrays([told])["trip_is_open"].any()

@@ -1,5 +1,6 @@
 """C36 over HTTP: the service gives the predictor's own answers, and one structured sentence for what it refuses."""
 
+import json
 import socket
 import threading
 import time
@@ -11,8 +12,10 @@ import pytest
 import uvicorn
 from starlette.testclient import TestClient
 
+from retailsim.errors import UserError
 from retailsim.predict import Predictor, Request
-from retailsim.predict.serve import main, model_card
+from retailsim.predict import serve as serve_module
+from retailsim.predict.serve import main, model_card, refuse_taken
 from retailsim.predict.service import Limits, make_app
 
 
@@ -54,6 +57,25 @@ def test_answers_are_the_predictors(client, predictor, ask):
     assert len(answers) == 2
     for answer in answers:
         same(answer, found)
+
+
+@pytest.mark.parametrize(
+    "change", [{"basket": ["\ud83d"]}, {"prices": {"\ud83d": 1}}, {"\ud83d": 1}, {"when": "\ud83d"}]
+)
+def test_half_a_character_is_refused_like_anything_else(client, ask, change):
+    """JSON may hold half an emoji, as a value or as a name; the answer, which is UTF-8, cannot."""
+    body = json.dumps({"request": ask | change})
+    reply = client.post("/predict", content=body, headers={"content-type": "application/json"})
+    problem = reply.json()
+    assert (reply.status_code, problem["code"]) == (422, "invalid") and problem["field"].startswith("request")
+
+
+def test_a_trip_told_in_part_is_left_open(client, predictor, ask):
+    said = client.post("/predict", json={"request": ask | {"trip": {"mission_type": "Top Up"}}, "top": 5}).json()
+    found = own(predictor, ask, 5)
+    assert [s["product"] for s in said["suggestions"]] == [s.product for s in found.suggestions]
+    note = "the kind of trip is given by mission_type, as hardly any training basket has it: it is left open"
+    assert said["notes"] == [*found.notes[:-1], note]
 
 
 def test_it_says_what_it_serves(client, predictor):
@@ -169,6 +191,23 @@ def test_what_is_given_up_still_counts_among_those_that_compute(predictor, train
     with TestClient(app) as client, ThreadPoolExecutor(6) as pool:
         replies = list(pool.map(lambda i: client.post("/predict", json={"request": ask}), range(18)))
     assert {reply.status_code for reply in replies} == {503} and most[0] == 2
+
+
+@pytest.mark.parametrize("host", ["::1", "::"])
+def test_an_address_of_six_is_listened_on(host, monkeypatch, capsys):
+    try:
+        with socket.create_server((host, 0), family=socket.AF_INET6) as other:
+            taken = other.getsockname()[1]
+            with pytest.raises(UserError, match=f"--host {host} --port {taken} cannot be listened on"):
+                refuse_taken(host, taken)
+    except OSError:
+        pytest.skip("this machine has no IPv6")
+    served = []
+    monkeypatch.setattr(Predictor, "load", lambda *arguments: None)
+    monkeypatch.setattr(serve_module, "model_card", lambda *arguments: {"version": "0"})
+    monkeypatch.setattr(uvicorn, "run", lambda app, **options: served.append((options["host"], options["port"])))
+    assert main(["checkpoint.pt", "--host", host, "--port", str(taken)]) == 0
+    assert served == [(host, taken)] and f"http://[{host}]:{taken}/docs" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("host, port", [("127.0.0.1", None), ("nowhere.invalid", 8000), ("127.0.0.1", 70_000)])
