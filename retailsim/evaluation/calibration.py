@@ -76,19 +76,44 @@ def reliability(confidence: np.ndarray, is_hit: np.ndarray, bins: int = BINS) ->
 
 
 def ece(table: list[Bin]) -> float:
-    """Expected calibration error: mean distance of confidence and accuracy over the bins, by count; NaN without any."""
-    n = sum(b.n for b in table)
-    return sum(b.n * abs(b.confidence - b.accuracy) for b in table) / n if n else float("nan")
+    """Expected calibration error: mean distance of confidence and accuracy over the bins, by count."""
+    return sum(b.n * abs(b.confidence - b.accuracy) for b in table) / sum(b.n for b in table)
+
+
+def ece_by_chance(table: list[Bin]) -> float:
+    """The ECE to expect of a model with these confidences whose probabilities are exact.
+
+    Its hits in a bin are a sum of n Bernoulli numbers, of variance v = n p (1 − p). The mean distance of the sum from n p is near
+    √(2 v / π), as of a normal number, and at most 2 v, n times that of one of them, which is less in a bin of few hits.
+
+    >>> [round(ece_by_chance([Bin(n, 0.1, 0.3)]), 4) for n in (1, 100, 10_000)]
+    [0.18, 0.0239, 0.0024]
+    """
+    v = np.array([b.n * b.confidence * (1 - b.confidence) for b in table])
+    return float(np.minimum(np.sqrt(2 * v / np.pi), 2 * v).sum() / sum(b.n for b in table))
 
 
 def brier(confidence: np.ndarray, is_hit: np.ndarray) -> float:
-    """Mean squared distance of confidence and hit (1) or miss (0); NaN without any."""
-    return float(np.mean((confidence - is_hit) ** 2)) if len(confidence) else float("nan")
+    """Mean squared distance of confidence and hit (1) or miss (0)."""
+    return float(np.mean((confidence - is_hit) ** 2))
 
 
 def summary(confidence: np.ndarray, is_hit: np.ndarray) -> dict[str, float | list | None]:
-    """`{"ece", "brier", "reliability": [{"n", "confidence", "accuracy"}]}` for JSON; null without any prediction."""
+    """What is said of top predictions, for JSON; null without any prediction.
+
+    | key | |
+    |---|---|
+    | ece, ece_by_chance | the model's, and that of exact probabilities: only what is beyond it speaks against the model |
+    | too_sure | mean of confidence less hit: near the ECE where the model errs to one side, below 0 where it is too modest |
+    | brier, reliability | the score, and the bins |
+    """
     table = reliability(confidence, is_hit)
     if not table:
-        return {"ece": None, "brier": None, "reliability": []}
-    return {"ece": ece(table), "brier": brier(confidence, is_hit), "reliability": [asdict(b) for b in table]}
+        return {"ece": None, "ece_by_chance": None, "too_sure": None, "brier": None, "reliability": []}
+    return {
+        "ece": ece(table),
+        "ece_by_chance": ece_by_chance(table),
+        "too_sure": float(np.mean(confidence - is_hit)),
+        "brier": brier(confidence, is_hit),
+        "reliability": [asdict(b) for b in table],
+    }

@@ -7,6 +7,9 @@ one, one column a number, and the logarithms of items a product and of £ an ite
 Legend: B baskets · V vocabulary · F columns · K classes.
 """
 
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
 import numpy as np
 from scipy.optimize import minimize
 from scipy.sparse import csr_array, hstack
@@ -16,8 +19,9 @@ from retailsim.labels import UNKNOWN
 
 MOST_VISIBLE = 20  # more visible products share a column, and more groups
 MOST_ITEMS = 63  # more items share a column
-PENALTY = 1.0  # λ of ½ λ |w|² beside the summed log-likelihood
+PENALTIES = (30.0, 10.0, 3.0, 1.0)  # λ of ½ λ |w|² beside the summed log-likelihood; each fit begins at the one before
 ITERATIONS = 60
+CHOICE_BASKETS = 10_000  # at most so many, evenly spaced, are fitted on to choose the penalty
 
 
 def columns_of(items: csr_array, spent: csr_array, n_hidden: np.ndarray, group: np.ndarray) -> csr_array:
@@ -60,32 +64,75 @@ def _one_column_each(numbers: np.ndarray, most: int) -> csr_array:
     return csr_array((np.ones(len(column)), (np.arange(len(column)), column)), shape=(len(column), most + 1))
 
 
-def guess_label(fit: csr_array, labels: np.ndarray, asked: csr_array) -> np.ndarray:
-    """The likeliest class of each asked basket, int64 [n].
+@dataclass(frozen=True)
+class Labelled:
+    """What the regression sees of baskets, and a label of theirs."""
 
-    Args:
-        fit: `columns_of` the baskets that it is fitted on, [B, F].
-        labels: their codes, int [B]; baskets with −1 (unknown) are left out.
-        asked: `columns_of` other baskets, [n, F].
+    columns: csr_array  # see `columns_of`, [B, F]
+    labels: np.ndarray  # codes, int [B]; −1 unknown
+
+    def known(self) -> "Labelled":
+        """Those whose label is known."""
+        return self.at(np.flatnonzero(self.labels != UNKNOWN))
+
+    def at(self, rows: np.ndarray | slice) -> "Labelled":
+        """Those at `rows`."""
+        return Labelled(self.columns[rows], self.labels[rows])
+
+
+@dataclass(frozen=True)
+class LabelRegression:
+    """A fitted regression."""
+
+    penalty: float  # λ
+    classes: np.ndarray  # their codes, int [K]
+    weights: np.ndarray  # [F, K]
+
+    def guess(self, columns: csr_array) -> np.ndarray:
+        """The likeliest class of each basket, int [n]."""
+        return self.classes[(columns @ self.weights).argmax(axis=1)]
+
+
+def fit_regression(fit: Labelled, chosen_on: Labelled) -> LabelRegression:
+    """Fitted on the first baskets, with that of PENALTIES whose fit on CHOICE_BASKETS of them guesses most labels of the others.
+
+    Where two guess as many, the larger penalty.
 
     Raises:
-        ValueError: no basket has a known label.
+        ValueError: no basket to fit on has a known label.
     """
-    is_known = labels != UNKNOWN
-    if not is_known.any():
+    known, others = fit.known(), chosen_on.known()
+    if not len(known.labels):
         raise ValueError("no basket has a known label: there is nothing to fit")
-    classes, code = np.unique(labels[is_known], return_inverse=True)
-    x = fit[np.flatnonzero(is_known)]
-    truth = np.zeros((len(code), len(classes)))
-    truth[np.arange(len(code)), code] = 1
+
+    def hits(fitted: LabelRegression) -> int:
+        return int((fitted.guess(others.columns) == others.labels).sum())
+
+    some = known.at(slice(None, None, -(-len(known.labels) // CHOICE_BASKETS)))
+    chosen = max(_fits(some, PENALTIES), key=hits)
+    return next(_fits(known, [chosen.penalty]))
+
+
+def _fits(known: Labelled, penalties: Sequence[float]) -> Iterator[LabelRegression]:
+    """A regression for each of `penalties`."""
+    classes, code = np.unique(known.labels, return_inverse=True)
+    weights = np.zeros((known.columns.shape[1], len(classes)))
+    truth = np.eye(len(classes))[code]
+    for penalty in penalties:
+        cost = _cost(known.columns, truth, penalty)
+        found = minimize(cost, weights.ravel(), jac=True, method="L-BFGS-B", options={"maxiter": ITERATIONS}).x
+        weights = found.reshape(weights.shape)
+        yield LabelRegression(penalty, classes, weights)
+
+
+def _cost(x: csr_array, truth: np.ndarray, penalty: float) -> Callable[[np.ndarray], tuple[float, np.ndarray]]:
+    """Of flat weights: minus the penalised log-likelihood, and its gradient; `truth` is 0/1, [B, K]."""
 
     def cost(flat: np.ndarray) -> tuple[float, np.ndarray]:
-        weights = flat.reshape(x.shape[1], len(classes))
+        weights = flat.reshape(x.shape[1], truth.shape[1])
         scores = x @ weights
         log_p = scores - logsumexp(scores, axis=1, keepdims=True)
-        gradient = x.T @ (np.exp(log_p) - truth) + PENALTY * weights
-        return -(log_p * truth).sum() + PENALTY / 2 * (flat**2).sum(), gradient.ravel()
+        gradient = x.T @ (np.exp(log_p) - truth) + penalty * weights
+        return -(log_p * truth).sum() + penalty / 2 * (flat**2).sum(), gradient.ravel()
 
-    start = np.zeros(x.shape[1] * len(classes))
-    weights = minimize(cost, start, jac=True, method="L-BFGS-B", options={"maxiter": ITERATIONS}).x
-    return classes[(asked @ weights.reshape(-1, len(classes))).argmax(axis=1)]
+    return cost

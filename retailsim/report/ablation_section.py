@@ -32,8 +32,8 @@ def ablation(found: Mapping[str, Any]) -> Section:
     )
     reading = (
         "What the model knows comes in six tensors: T1 the customer, T2 the products, T3 the time, T4 the prices, T5 the store, T6 "
-        "the kind of trip. The higher a bar, the more is lost without it; one whose thin line, the 95 % interval, reaches 0 is worth "
-        "nothing to this model. So far the first may move with other customers, the second with another seed."
+        "the kind of trip. The higher a bar, the more is lost without it. One whose thin line, the 95 % interval, reaches 0 is not told "
+        "apart from 0 here: more baskets, or more seeds, could. So far the first may move with other customers, the second with another seed."
     )
     return Section(
         "What each tensor is worth", reading, [paragraph(text), Figure(traces, {"yaxis": {"ticksuffix": " %"}})]

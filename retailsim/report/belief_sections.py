@@ -66,7 +66,8 @@ def calibration(found: Mapping[str, Any]) -> Section:
     title = "Can its probabilities be believed"
     reading = (
         "On the dotted line a probability can be taken at its word: what is called 20 % happens in 20 of 100 cases. Below the line "
-        "the model is too sure of itself, above it too modest."
+        "the model is too sure of itself, above it too modest. Chance alone moves points off the line, the more the fewer predictions "
+        "there are: beside their mean distance stands the one that exact probabilities would have."
     )
     questions = {
         "First predictions, trip unknown": found.get("calibration", {}).get("trip_unknown"),
@@ -94,7 +95,7 @@ def _reliability(question: str, record: Mapping[str, Any]) -> list[str | Figure]
             line(name, [100 * b["confidence"] for b in bins], [100 * b["accuracy"] for b in bins], COLOURS[i])
         )
         if record[key]["ece"] is not None:
-            sentences.append(f"{name}, {100 * record[key]['ece']:.2f} percentage points")
+            sentences.append(f"{name}, {_distance(record[key])}")
     most = max([max(trace["x"] + trace["y"]) for trace in traces[1:] if trace["x"]], default=100)
     layout = {
         "xaxis": {"title": {"text": "how sure, %"}, "range": [0, 1.1 * most]},
@@ -105,3 +106,12 @@ def _reliability(question: str, record: Mapping[str, Any]) -> list[str | Figure]
         f"the dotted line (expected calibration error): {'; '.join(sentences)}."
     )
     return [paragraph(text), Figure(traces, layout)]
+
+
+def _distance(found: Mapping[str, Any]) -> str:
+    """The ECE, what chance makes of it and the side to which the model errs; an evaluation of an earlier version has the ECE only."""
+    said = f"{100 * found['ece']:.2f} percentage points"
+    if "too_sure" not in found:
+        return said
+    side = "too sure" if found["too_sure"] > 0 else "too modest"
+    return f"{said} ({100 * found['ece_by_chance']:.2f} by chance alone), {100 * abs(found['too_sure']):.2f} {side} on the mean"

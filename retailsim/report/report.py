@@ -4,6 +4,7 @@ Reads a checkpoint, metrics.jsonl and evaluation_test.json beside it, and data/.
 """
 
 import json
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,12 +21,13 @@ from retailsim.artifacts import (
     PIPELINE,
     PRICES,
     PSEUDO_BRANDS,
+    SAMPLE_TABLES,
     TRANSACTIONS,
 )
 from retailsim.atomic import atomic
 from retailsim.config import PRESETS
 from retailsim.errors import UserError
-from retailsim.manifest import fingerprint, manifest_path, read_manifest, refuse_changed, versions
+from retailsim.manifest import at_root, fingerprint, manifest_path, read_manifest, refuse_changed, versions
 from retailsim.predict import Predictor
 from retailsim.predict.catalogue import read_names
 from retailsim.report.ablation_section import ablation as ablation_section
@@ -37,6 +39,7 @@ from retailsim.report.story import story
 from retailsim.storage import connect
 from retailsim.training import checkpoint as checkpoints
 from retailsim.vocab import SPECIAL_TOKENS
+from retailsim.weeks import Calendar
 
 EVALUATION, ABLATION = "evaluation_test.json", "ablation.json"
 KINDS = {  # file beside the checkpoint → flag, verb that writes it, what it must hold
@@ -64,15 +67,15 @@ def report(
     Args:
         checkpoint: a checkpoint of training, e.g. checkpoints/best_model.pt.
         output: the page; one file of about 5 MB that needs no network.
-        evaluation: what "evaluate --json" wrote of this checkpoint; left out: evaluation_test.json beside it, if it is there.
-        ablation: what "ablate --json" wrote of this checkpoint; left out: ablation.json beside it, if it is there.
+        evaluation: what "evaluate --json" wrote of this checkpoint and data; left out: evaluation_test.json beside it, if it is there.
+        ablation: what "ablate --json" wrote of this checkpoint and data; left out: ablation.json beside it, if it is there.
         customer: whose story is told; left out: the one with most trips.
         catalogue: CSV or Parquet file with columns product_id and name: shows names.
         data_dir: root of what the stages wrote.
     """
     names = read_names(catalogue) if catalogue else {}
-    found = read_figures(checkpoint, evaluation, EVALUATION)
-    worth = read_figures(checkpoint, ablation, ABLATION)
+    found = read_figures(checkpoint, evaluation, EVALUATION, data_dir)
+    worth = read_figures(checkpoint, ablation, ABLATION, data_dir)
     with console.stages(4) as advance:
         advance("model")
         predictor = Predictor.load(checkpoint, data_dir, names=names)
@@ -99,11 +102,11 @@ def report(
     )
 
 
-def read_figures(checkpoint: Path, path: Path | None, kind: str) -> dict[str, Any] | None:
-    """The figures of a `kind` of KINDS; None where no file was named and none of this very checkpoint lies beside it."""
+def read_figures(checkpoint: Path, path: Path | None, kind: str, root: Path) -> dict[str, Any] | None:
+    """The figures of a `kind` of KINDS; None where no file was named and none of this checkpoint and data lies beside it."""
     flag, verb, needed = KINDS[kind]
     found = path or checkpoint.with_name(kind)
-    mend = f'write it with "retailsim {verb} {checkpoint} --json {found}"'
+    mend = f'write it with "{shlex.join(["retailsim", verb, str(checkpoint), "--json", str(found), *at_root(root)])}"'
     if not found.exists():
         if path:
             raise UserError(f"{flag} {path} does not exist: {mend}")
@@ -114,12 +117,23 @@ def read_figures(checkpoint: Path, path: Path | None, kind: str) -> dict[str, An
             raise ValueError("figures are missing")
     except ValueError as error:
         raise UserError(f"{found} is no {flag.removeprefix('--')}: {mend}") from error
-    if record.get("fingerprint") != fingerprint(checkpoint):
-        if path:
-            raise UserError(f"{flag} {path} is of another checkpoint than {checkpoint}: {mend}")
-        console.err.print(f"warning: {found} is of another checkpoint and is left out: {mend}")
+    other = other_origin(record, checkpoint, root)
+    if other and path:
+        raise UserError(f"{flag} {path} is of {other}: {mend}")
+    if other:
+        console.err.print(f"warning: {found} is of {other} and is left out: {mend}")
         return None
     return record
+
+
+def other_origin(record: Mapping[str, Any], checkpoint: Path, root: Path) -> str:
+    """What figures are of instead of this checkpoint and the baskets under `root`; "" where they are of these."""
+    if record.get("fingerprint") != fingerprint(checkpoint):
+        return f"another checkpoint than {checkpoint}"
+    if "samples" not in record:  # of a version that did not say
+        return ""
+    file = SAMPLE_TABLES[record["split"]].at(root)
+    return "" if file.exists() and record["samples"] == fingerprint(file) else f"other baskets than those of {file}"
 
 
 def read_epochs(checkpoint: Path) -> list[dict[str, Any]]:
@@ -159,7 +173,7 @@ def describe(checkpoint: Path, predictor: Predictor, root: Path) -> list[tuple[s
         ("who and where", f"{counts['customers']:,} customers, {counts['stores']:,} stores"),
         (
             "when",
-            f"{counts['first']} to {counts['last']}{'' if calendar.dates_known else ' (days that were invented)'}: {calendar.last_week} weeks; trained on those up to {calendar.train_end}, chosen on those up to {calendar.val_end}, tested on the rest",
+            f"{counts['first']} to {counts['last']}{'' if calendar.dates_known else ' (days that were invented)'}: {weeks_of(calendar, state)}",
         ),
         (
             "products",
@@ -181,6 +195,14 @@ def describe(checkpoint: Path, predictor: Predictor, root: Path) -> list[tuple[s
             )
         )
     return [*facts, ("libraries", ", ".join(f"{name} {version}" for name, version in versions().items()))]
+
+
+def weeks_of(calendar: Calendar, state: Mapping[str, Any]) -> str:
+    """What the weeks are for: those of the data's split, and those that the checkpoint's `state` says it knows, if it does."""
+    said = f"{calendar.last_week} weeks, of which those after {calendar.val_end} are the test's"
+    if "val_end" not in state:  # of an earlier version
+        return said
+    return f"{said}; trained on those up to {state['train_end']}, chosen on those up to {state['val_end']}"
 
 
 def training_command(preset: str, train: Mapping[str, Any]) -> str:

@@ -5,6 +5,7 @@ run that is done is not trained again.
 """
 
 import json
+import math
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -15,6 +16,7 @@ import numpy as np
 import tyro
 
 from retailsim import console
+from retailsim.artifacts import SAMPLE_TABLES
 from retailsim.atomic import atomic
 from retailsim.config import PRESETS, Config
 from retailsim.errors import UserError, refuse_below
@@ -27,9 +29,11 @@ from retailsim.training.ablation_report import ablation_table, exchanged_record,
 from retailsim.training.ablation_runs import Trainer
 from retailsim.training.device import choose_device
 from retailsim.training.made_from import model_of
-from retailsim.training.protocol import Protocol, load_protocol
+from retailsim.training.protocol import Protocol, load_protocol, refuse_known_weeks
 from retailsim.training.stopping import EXIT_CODE, Stopped
 from retailsim.training.tables import load_tables
+
+FEWEST = 2  # baskets between which something can be exchanged
 
 
 def ablate(
@@ -53,7 +57,7 @@ def ablate(
     Args:
         checkpoint: a checkpoint of training, e.g. checkpoints/best_model.pt.
         split: val or test; replayed baskets are left out.
-        max_baskets: about how many baskets, evenly spaced; all, unless given.
+        max_baskets: how many baskets at most, evenly spaced; all, unless given.
         retrain: also train a model without each tensor and one with all, with the checkpoint's configuration.
         synergy: also train with a single tensor each and with none (implies --retrain).
         seeds: models per run, with seeds 0, 1, ….
@@ -67,12 +71,15 @@ def ablate(
         checkpoint_dir: where retrained models and their results go.
     """
     refuse_below(0, seed=seed)
-    refuse_below(1, max_baskets=max_baskets, seeds=seeds, epochs=epochs, batch_size=batch_size)
+    refuse_below(1, seeds=seeds, epochs=epochs, batch_size=batch_size)
+    refuse_below(FEWEST, max_baskets=max_baskets)
     vocabulary = load_vocabulary(data_dir)
     state = checkpoints.load(checkpoint, vocabulary)
     config, chosen = Config.from_json(state["config"]), choose_device(device)
     model = model_of(checkpoint, state, load_tables(data_dir), vocabulary).to(chosen)
-    protocol = fresh(load_protocol(data_dir, split, vocabulary), max_baskets)
+    protocol = load_protocol(data_dir, split, vocabulary)
+    refuse_known_weeks(checkpoint, state, split, protocol.samples)
+    protocol = fresh(protocol, max_baskets)
     console.out.print(
         f"{checkpoint} (epoch {state['epoch']}) on {split}: {len(protocol.samples):,} fresh baskets, trip known"
     )
@@ -85,6 +92,7 @@ def ablate(
     record = {
         "checkpoint": str(checkpoint),
         "fingerprint": fingerprint(checkpoint),
+        "samples": fingerprint(SAMPLE_TABLES[split].at(data_dir)),
         "split": split,
         "baskets": len(protocol.samples),
         "exchanged": exchanged_record(ranks, units, seed),
@@ -111,13 +119,16 @@ def ablate(
 
 
 def fresh(protocol: Protocol, most: int | None) -> Protocol:
-    """The protocol's baskets that repeat none, about `most` of them, evenly spaced; a UserError where there is none."""
+    """The protocol's baskets that repeat none, `most` of them at most, evenly spaced; a UserError where there are no two."""
     keep = ~protocol.samples.columns["is_replay"]
     if most:
         rows = np.flatnonzero(keep)
-        keep[np.delete(rows, np.arange(0, len(rows), max(1, len(rows) // most)))] = False
-    if not keep.any():
-        raise UserError("every basket of this split repeats an earlier one: take another --split")
+        keep[np.delete(rows, np.arange(0, len(rows), max(1, math.ceil(len(rows) / most))))] = False
+    if keep.sum() < FEWEST:
+        raise UserError(
+            f"baskets of this split that repeat no earlier one: {keep.sum()}, and fewer than {FEWEST} can exchange nothing: take "
+            "another --split"
+        )
     return protocol.select(keep)
 
 

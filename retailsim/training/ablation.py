@@ -24,7 +24,7 @@ from retailsim.model.world_model import SixTensors
 from retailsim.training.masking import Question
 from retailsim.training.protocol import Protocol
 from retailsim.training.samples import Samples
-from retailsim.training.scoring import OnBatch, score
+from retailsim.training.scoring import score
 from retailsim.vocab import EOS
 
 # tensor → what the founding document claims is lost without it, share 0–1
@@ -42,14 +42,12 @@ def ranks_with(
     is_trip_known: bool = True,
     exchanged: str | None = None,
     seed: int = 0,
-    on_batch: OnBatch = lambda done, total: None,
 ) -> np.ndarray:
     """Ranks of the hidden products [M], with one tensor `exchanged` between baskets; None: none."""
     samples = exchange_columns(protocol.samples, exchanged, seed)
     with exchanged_rows(model.lookup, exchanged, seed):
         question: Question = "trip_known" if is_trip_known else "trip_unknown"
-        scored = score(model, replace(protocol, samples=samples), question, batch_size, device, on_batch=on_batch)
-        return scored.ranks.overall
+        return score(model, replace(protocol, samples=samples), question, batch_size, device).ranks.overall
 
 
 def exchange_columns(samples: Samples, tensor: str | None, seed: int) -> Samples:

@@ -1,18 +1,19 @@
 """How well the trip's labels are guessed with T6 hidden, beside two rivals that see no customer, store or time (SPEC C22, C32)."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.sparse import csr_array
 
 from retailsim.evaluation.hidden import MIN_PRODUCTS, hidden_items
-from retailsim.evaluation.label_regression import columns_of, guess_label
+from retailsim.evaluation.intervals import intervals, units_of
+from retailsim.evaluation.label_regression import Labelled, columns_of, fit_regression
 from retailsim.labels import TRIP_LABELS, UNKNOWN
 from retailsim.training.protocol import Protocol
 from retailsim.training.samples import Samples
 
-FIT_BASKETS = 40_000  # of the training weeks, evenly spaced, on which the regression is fitted
+FIT_BASKETS = 40_000  # at most so many of the training weeks, evenly spaced, on which the regression is fitted
 
 
 @dataclass(frozen=True)
@@ -21,19 +22,32 @@ class LabelRivals:
 
     majority: np.ndarray  # int64 [4]
     regression: np.ndarray  # int64 [B, 4]
+    penalties: tuple[float | None, ...]  # of the regression, by label; None: the source does not have the label
 
 
-def fit_rivals(train: Samples, protocol: Protocol) -> LabelRivals:
-    """Fit both on the training weeks and ask the regression about the protocol's baskets."""
-    usable = np.flatnonzero(train.columns["n_products"] >= MIN_PRODUCTS)
+def fit_rivals(train: Samples, val: Samples, protocol: Protocol) -> LabelRivals:
+    """Fit both on the training weeks, choose the regression on the validation weeks, and ask it about the protocol's baskets."""
+    size, group = protocol.market.size, protocol.market.product_group
+    fit, chosen_on = spread(train), val.select(_usable(val) & ~val.columns["is_replay"])
+    seen, seen_later, asked = (visible_columns(of, size, group) for of in (fit, chosen_on, protocol.samples))
+    regression = np.full((len(protocol.samples), len(TRIP_LABELS)), UNKNOWN)
+    penalties: list[float | None] = [None] * len(TRIP_LABELS)
+    for i in np.flatnonzero((fit.trip != UNKNOWN).any(axis=0)):
+        found = fit_regression(Labelled(seen, fit.trip[:, i]), Labelled(seen_later, chosen_on.trip[:, i]))
+        regression[:, i], penalties[i] = found.guess(asked), found.penalty
+    return LabelRivals(majority_classes(train), regression, tuple(penalties))
+
+
+def spread(train: Samples) -> Samples:
+    """The training baskets of MIN_PRODUCTS and more, evenly spaced where they are more than FIT_BASKETS."""
+    usable = np.flatnonzero(_usable(train))
     keep = np.zeros(len(train), dtype=bool)
-    keep[usable[:: max(1, len(usable) // FIT_BASKETS)]] = True
-    fit, size = train.select(keep), protocol.market.size
-    group = protocol.market.product_group
-    known, asked = visible_columns(fit, size, group), visible_columns(protocol.samples, size, group)
-    unknown = np.full(len(protocol.samples), UNKNOWN)  # the guess of a label that the source does not have
-    regression = [guess_label(known, codes, asked) if (codes != UNKNOWN).any() else unknown for codes in fit.trip.T]
-    return LabelRivals(majority_classes(train), np.stack(regression, axis=1))
+    keep[usable[:: max(1, -(-len(usable) // FIT_BASKETS))]] = True
+    return train.select(keep)
+
+
+def _usable(samples: Samples) -> np.ndarray:
+    return samples.columns["n_products"] >= MIN_PRODUCTS
 
 
 def visible_columns(samples: Samples, size: int, group: np.ndarray) -> csr_array:
@@ -56,28 +70,31 @@ def majority_classes(train: Samples) -> np.ndarray:
     return np.array([np.bincount(c[c != UNKNOWN], minlength=1).argmax() for c in columns])
 
 
-def accuracies(
-    guesses: np.ndarray, rivals: LabelRivals, protocol: Protocol
-) -> dict[str, dict[str, float | int | bool | None]]:
+def accuracies(guesses: np.ndarray, rivals: LabelRivals, protocol: Protocol, seed: int) -> dict[str, dict[str, Any]]:
     """Accuracy per label on fresh baskets whose label is known, with both rivals' and whether the model beats both.
+
+    It beats a rival where the 95 % interval of the paired difference, by customer, is above 0.
 
     Args:
         guesses: the model's codes with T6 hidden, int64 [B, 4].
         rivals: see `fit_rivals`.
         protocol: the baskets.
+        seed: of the intervals.
     """
     samples = protocol.samples
-    result: dict[str, dict[str, float | int | bool | None]] = {}
+    units = units_of(protocol.hidden.customer, np.arange(len(samples)))
+    result = {}
     for i, label in enumerate(TRIP_LABELS):
         rows = ~samples.columns["is_replay"] & (samples.trip[:, i] != UNKNOWN)
-        truth, n = samples.trip[rows, i], int(rows.sum())
-        said: Mapping[str, np.ndarray] = {
-            "accuracy": guesses[rows, i],
-            "majority": np.full(n, rivals.majority[i]),
-            "regression": rivals.regression[rows, i],
+        said = {"accuracy": guesses[:, i], "majority": rivals.majority[i], "regression": rivals.regression[:, i]}
+        hits = {name: (codes == samples.trip[:, i])[rows].astype(np.float64) for name, codes in said.items()}
+        leads = {name: hits["accuracy"] - hits[name] for name in ("majority", "regression")}
+        ends = intervals(leads, units[rows], seed) if rows.any() else {}
+        result[label] = {
+            **{name: float(of.mean()) if len(of) else None for name, of in hits.items()},
+            "n": int(rows.sum()),
+            "beats_both": all(low > 0 for low, _ in ends.values()) if ends else None,
+            "leads": {name: list(of) for name, of in ends.items()},
+            "penalty": rivals.penalties[i],
         }
-        shares = {name: float((codes == truth).mean()) if n else None for name, codes in said.items()}
-        hits = {name: int((codes == truth).sum()) for name, codes in said.items()}
-        beats = hits["accuracy"] > max(hits["majority"], hits["regression"])
-        result[label] = {**shares, "n": n, "beats_both": beats if n else None}
     return result

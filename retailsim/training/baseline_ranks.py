@@ -4,6 +4,8 @@ What is tuned is tuned on the validation weeks and fitted on the weeks before th
 before that split.
 """
 
+import math
+import shlex
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -21,19 +23,21 @@ from retailsim.artifacts import (
     TRANSACTIONS,
     VOCABULARY,
 )
+from retailsim.errors import UserError
 from retailsim.evaluation.baselines import rank_both, rank_hidden
+from retailsim.evaluation.blend import Blend
 from retailsim.evaluation.line_up import BEFORE_TRIP, LINE_UP, SPEAKS_OF_BASKETS
 from retailsim.evaluation.ranking import Ranks
 from retailsim.evaluation.settings import DEFAULTS, Settings
 from retailsim.evaluation.tuning import Trial, tune
-from retailsim.manifest import Manifest
+from retailsim.manifest import Manifest, at_root
 from retailsim.reading import load_calendar
 from retailsim.storage import connect
 from retailsim.training.protocol import Protocol
 
 # What ranks depend on besides the inputs.
 CODE = ("evaluation/", "training/protocol.py", "training/baseline_ranks.py", "training/blend_ranks.py")
-TUNING_BASKETS = 4000  # of the validation weeks or a few more, evenly spaced
+TUNING_BASKETS = 4000  # of the validation weeks at most, evenly spaced
 
 
 def tuned_settings(root: Path) -> Settings | None:
@@ -45,7 +49,7 @@ def tuned_settings(root: Path) -> Settings | None:
 
 def tune_settings(root: Path, protocol: Protocol, on_trial: Callable[[Trial], None]) -> Settings:
     """Choose the settings on `protocol`, that of the validation weeks, and keep them with every trial."""
-    step = max(1, len(protocol.samples) // TUNING_BASKETS)
+    step = math.ceil(len(protocol.samples) / TUNING_BASKETS)
     hidden = protocol.hidden.select(np.arange(0, len(protocol.samples), step))
     trials: list[Trial] = []
 
@@ -79,15 +83,37 @@ def kept_ranks(root: Path, split: str) -> dict[str, Ranks]:
     return {name: found[name] for name in names if name in found}
 
 
-def line_up_ranks(root: Path, split: str, protocol: Protocol) -> dict[str, Ranks]:
-    """Ranks of the whole line-up on `split`, and of the blend where it is kept; what is not kept is fitted under a bar, and kept."""
+def line_up_ranks(root: Path, split: str, protocol: Protocol, blend_follows: bool = False) -> dict[str, Ranks]:
+    """Ranks of the whole line-up on `split`, and of the blend where it is kept; what is not kept is fitted under a bar, and kept.
+
+    A blend of other data or code goes with the file that held it, which is said unless the caller fits another one (`blend_follows`).
+    """
     ranks = kept_ranks(root, split)
     missing = [name for name in LINE_UP if name not in ranks]
     if missing:
+        if not (blend_follows or _has_blend(ranks)) and _has_blend(_stored_methods(root, split)):
+            command = shlex.join(["retailsim", "baselines", "--blend", *at_root(root)])
+            console.err.print(
+                f'warning: the blend that was kept of {split} is of other data or code, and is left out: run "{command}"'
+            )
         with console.stages(len(missing)) as advance:
             ranks |= rank_line_up(root, split, protocol, missing, advance)
         keep_ranks(root, split, ranks)
     return ranks
+
+
+def _has_blend(methods: Iterable[str]) -> bool:
+    """Whether one of `methods` is the blend."""
+    return any(name.startswith(Blend.FAMILY) for name in methods)
+
+
+def _stored_methods(root: Path, split: str) -> list[str]:
+    """Methods in the file of `split`, whatever it was made from; none where there is no such file that can be read."""
+    try:
+        stored = BASELINE_RANKS[split].load(root, ["method"])
+    except UserError:
+        return []
+    return stored["method"].unique().to_pylist()
 
 
 def rank_line_up(

@@ -46,7 +46,7 @@ def baselines(blend: bool = False, data_dir: Path = Path("data")) -> None:
     assert settings is not None
     console.out.print("settings: " + ", ".join(f"{name} {value:g}" for name, value in settings.to_json().items()))
     for split, protocol in protocols.items():
-        line_up_ranks(data_dir, split, protocol)
+        line_up_ranks(data_dir, split, protocol, blend_follows=blend)
     if blend:
         for split in reversed(SPLITS):  # `evaluate` prints that of test, unless told otherwise
             _rank_blend(data_dir, split, protocols[split])

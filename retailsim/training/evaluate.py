@@ -14,6 +14,7 @@ import torch
 import tyro
 
 from retailsim import console, status
+from retailsim.artifacts import SAMPLE_TABLES
 from retailsim.atomic import atomic
 from retailsim.errors import refuse_below
 from retailsim.evaluation.line_up import by_question
@@ -26,17 +27,17 @@ from retailsim.training.baseline_ranks import line_up_ranks, tuned_settings
 from retailsim.training.device import choose_device
 from retailsim.training.made_from import model_of
 from retailsim.training.masking import Question
-from retailsim.training.protocol import Protocol, load_protocol
+from retailsim.training.protocol import Protocol, load_protocol, refuse_known_weeks
 from retailsim.training.report_card import TRIPS, Findings, to_json
 from retailsim.training.report_tables import (
     before_trip_table,
     breakdowns,
     calibration_lines,
-    gap_line,
+    gap_lines,
     headline,
     novel_table,
 )
-from retailsim.training.samples import load_samples
+from retailsim.training.samples import load_baskets, load_samples
 from retailsim.training.scoring import Scored, score
 from retailsim.training.tables import load_tables
 from retailsim.training.temperature import TEMPERATURE_OF, fit_temperatures, kept_temperatures
@@ -68,17 +69,18 @@ def evaluate(
     chosen = choose_device(device)
     model = model_of(checkpoint, state, load_tables(data_dir), vocabulary).to(chosen)
     protocol = load_protocol(data_dir, split, vocabulary)
+    refuse_known_weeks(checkpoint, state, split, protocol.samples)
     temperatures = kept_temperatures(checkpoint, data_dir) or fit_temperatures(
         checkpoint, data_dir, model, load_samples(data_dir, "val"), vocabulary.size, batch_size, chosen
     )
     scored = score_questions(model, protocol, temperatures, batch_size, chosen)
     baselines, before_trip = by_question(line_up_ranks(data_dir, split, protocol))
-    rivals = fit_rivals(load_samples(data_dir, "train"), protocol)
+    rivals = fit_rivals(load_baskets(data_dir, "train"), load_baskets(data_dir, "val"), protocol)
     findings = Findings(
         protocol, scored, temperatures, baselines, before_trip, rivals, load_calendar(data_dir).train_end
     )
     record = to_json(findings, split, str(checkpoint))
-    record["fingerprint"] = fingerprint(checkpoint)
+    record["fingerprint"], record["samples"] = fingerprint(checkpoint), fingerprint(SAMPLE_TABLES[split].at(data_dir))
     record["baseline_settings"] = "published" if tuned_settings(data_dir) is None else "tuned"
     status.warn_of_stale(data_dir)  # beside the figures; what could not be read was refused before
     show_record(record, state["epoch"], len(protocol.samples), detailed)
@@ -120,9 +122,7 @@ def show_record(record: dict, epoch: int, baskets: int, detailed: bool) -> None:
     if record["baseline_settings"] == "published":
         console.out.print('Baselines have their published settings: "retailsim baselines" tunes them on validation.')
     for trip in reversed(TRIPS):
-        if record["intervals"]:
-            console.out.print(gap_line(record, trip))
-        for line in calibration_lines(record, trip, detailed):
+        for line in (*gap_lines(record, trip), *calibration_lines(record, trip, detailed)):
             console.out.print(line)
     for part in before_trip_table(record, detailed):
         console.out.print(part)

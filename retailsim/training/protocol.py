@@ -3,23 +3,26 @@
 Reads data/processed/transactions.parquet and the samples of a split.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
+from typing import Any
 
+import ibis
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from retailsim.artifacts import TRANSACTIONS
+from retailsim.artifacts import SAMPLES, TRANSACTIONS
 from retailsim.errors import UserError
 from retailsim.evaluation.hidden import MIN_PRODUCTS, HiddenSet, hide
 from retailsim.evaluation.line_up import Market
 from retailsim.evaluation.purchases import Purchases
 from retailsim.labels import TRIP_LABELS, UNKNOWN
-from retailsim.manifest import refuse_changed
+from retailsim.manifest import again, refuse_changed
 from retailsim.storage import connect
-from retailsim.training.replays import REPLAY_LIMIT
+from retailsim.training.replays import REPLAY_LIMIT, replays_by_week
 from retailsim.training.samples import Samples, load_samples
 from retailsim.vocab import Vocabulary
 
@@ -44,12 +47,26 @@ class Protocol:
         return Protocol(self.samples.select(keep), self.hidden.select(np.flatnonzero(keep)), self.market)
 
     def replay_free_weeks(self) -> tuple[int, int] | None:
-        """First and last of the weeks, from the split's first on, in which at most 5 % of the baskets are replays."""
-        week, is_replay = self.samples.columns["week"], self.samples.columns["is_replay"]
-        weeks = np.unique(week)
-        is_free = np.array([is_replay[week == w].mean() <= REPLAY_LIMIT for w in weeks])
-        end = len(weeks) if is_free.all() else int(np.argmin(is_free))
-        return (int(weeks[0]), int(weeks[end - 1])) if end else None
+        """First and last of the weeks, from the split's first on, whose share of replays is at most REPLAY_LIMIT."""
+        columns = {name: self.samples.columns[name] for name in ("week", "n_products", "is_replay")}
+        weeks = replays_by_week(ibis.memtable(pa.table(columns)))
+        free = [of.week for of in takewhile(lambda of: of.share <= REPLAY_LIMIT, weeks)]
+        return (free[0], free[-1]) if free else None
+
+
+def refuse_known_weeks(checkpoint: Path, state: Mapping[str, Any], split: str, samples: Samples) -> None:
+    """A UserError where `split` begins in weeks that the model of `state` was trained on, or its epoch chosen on.
+
+    A checkpoint of an earlier version does not say which they are, and is not refused.
+    """
+    known, done = ("train_end", "trained") if split == "val" else ("val_end", "chosen")
+    first = int(samples.columns["week"].min())
+    if known in state and first <= state[known]:
+        instead = "" if split == "val" else ", or give --split val"
+        raise UserError(
+            f"{checkpoint} was {done} on weeks up to {state[known]}, and the {split} weeks begin with {first}: figures of weeks that "
+            f"it knows would flatter it. Train again on this split, name the --data-dir it was trained on{instead}"
+        )
 
 
 def load_protocol(root: Path, split: str, vocabulary: Vocabulary) -> Protocol:
@@ -61,7 +78,7 @@ def load_protocols(root: Path, splits: Sequence[str], vocabulary: Vocabulary) ->
     """The protocols of several splits, which share one market."""
     asked = {split: _evaluated(root, split) for split in splits}
     market, basket_ids = _load_market(root, vocabulary)
-    return {split: _protocol(samples, market, basket_ids) for split, samples in asked.items()}
+    return {split: _protocol(root, samples, market, basket_ids) for split, samples in asked.items()}
 
 
 def _evaluated(root: Path, split: str) -> Samples:
@@ -96,12 +113,12 @@ def _load_market(root: Path, vocabulary: Vocabulary) -> tuple[Market, pa.Array]:
     return Market(purchases, vocabulary.size, _store_groups(rows, stores), groups, trip), baskets.names
 
 
-def _protocol(samples: Samples, market: Market, basket_ids: pa.Array) -> Protocol:
+def _protocol(root: Path, samples: Samples, market: Market, basket_ids: pa.Array) -> Protocol:
     found = pc.index_in(pa.array(samples.columns["basket_id"], pa.string()), value_set=basket_ids)
     if found.null_count:
         raise UserError(
             f"{found.null_count:,} baskets of the samples are not among the transactions, which were made anew since: "
-            f'run "python -m src.training.prepare_samples" again, and the stages before and after it ("retailsim status")'
+            f'run "{again(SAMPLES, root)}" again, and the stages before and after it ("retailsim status")'
         )
     index = found.to_numpy()
     hidden = hide(

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import ibis
 import ibis.expr.types as ir
 
-REPLAY_LIMIT = 0.05  # share of replayed baskets above which a week's figures speak of memory
+REPLAY_LIMIT = 0.05  # share of replays among a week's telling baskets above which its figures speak of memory
 TELLING_PRODUCTS = 4  # distinct products from which on a repeat is no coincidence
 
 

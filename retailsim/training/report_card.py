@@ -57,6 +57,7 @@ class Findings:
 def to_json(findings: Findings, split: str, checkpoint: str) -> dict[str, Any]:
     """The evaluation as JSON (SPEC C32): the contract's keys, then what goes beyond them."""
     views, fresh = findings.views(), findings.views()["fresh"]
+    periods = _periods(findings, views)
     unknown = findings.scored["trip_unknown"]
     record: dict[str, Any] = {
         "split": split,
@@ -67,21 +68,20 @@ def to_json(findings: Findings, split: str, checkpoint: str) -> dict[str, Any]:
         },
         "slices": _slices(findings, fresh, unknown.ranks.overall),
         "trip_known_slices": _slices(findings, fresh, findings.scored["trip_known"].ranks.overall),
-        "auxiliary": accuracies(unknown.guesses, findings.rivals, findings.protocol),
+        "auxiliary": accuracies(unknown.guesses, findings.rivals, findings.protocol, SEED),
         "baselines": {
             name: Metrics.from_ranks(ranks.overall[fresh]).to_json() for name, ranks in findings.baselines.items()
         },
         "intervals": _intervals(findings, fresh) if fresh.any() else {},
+        "replay_free_intervals": _intervals(findings, periods["replay_free"]) if "replay_free" in periods else {},
         "calibration": {trip: _calibration(findings, fresh, trip) for trip in TRIPS},
-        "periods": _periods(findings, views),
+        "periods": {name: _period(findings, rows) for name, rows in periods.items() if rows.any()},
         "novel": _novel(findings, fresh & findings.first_time()),
         "before_trip": _before_trip(findings, fresh) if fresh.any() else {},
     }
     if fresh.any():
         best = findings.best_baseline(fresh, "trip_unknown")
         record["rival_slices"] = _slices(findings, fresh, findings.baselines[best].overall)
-    if "replay_free" in record["periods"]:
-        record["replay_free"] = record["periods"]["replay_free"]
     return record
 
 
@@ -180,8 +180,8 @@ def _calibration(findings: Findings, rows: np.ndarray, question: Question) -> di
     }
 
 
-def _periods(findings: Findings, views: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """Every method on the replay-free weeks (all baskets), on the fresh baskets of later weeks, and on the replays."""
+def _periods(findings: Findings, views: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Which hidden products each period holds, bool [M]: replay-free weeks (all baskets), fresh baskets of later weeks, replays."""
     protocol = findings.protocol
     week = protocol.of_hidden(protocol.samples.columns["week"])
     clean = protocol.replay_free_weeks()
@@ -189,12 +189,11 @@ def _periods(findings: Findings, views: Mapping[str, np.ndarray]) -> dict[str, A
     if clean:
         periods["replay_free"] = (week >= clean[0]) & (week <= clean[1])
         periods["fresh_later"] = views["fresh"] & (week > clean[1])
-    methods = findings.methods()
-    return {
-        name: {
-            "weeks": [int(week[rows].min()), int(week[rows].max())],
-            **{method: Metrics.from_ranks(ranks.overall[rows]).to_json() for method, ranks in methods.items()},
-        }
-        for name, rows in periods.items()
-        if rows.any()
-    }
+    return periods
+
+
+def _period(findings: Findings, rows: np.ndarray) -> dict[str, Any]:
+    """First and last week of the hidden products `rows`, and every method on them."""
+    week = findings.protocol.of_hidden(findings.protocol.samples.columns["week"])[rows]
+    methods = {name: Metrics.from_ranks(of.overall[rows]).to_json() for name, of in findings.methods().items()}
+    return {"weeks": [int(week.min()), int(week.max())], **methods}

@@ -5,6 +5,8 @@ from typing import Any
 
 from rich.table import Table as Grid
 
+from retailsim.training.replays import TELLING_PRODUCTS
+
 TITLES = {
     "weekday": "Day of Week",
     "basket_size": "Basket Size (distinct products)",
@@ -34,7 +36,7 @@ def headline(record: Mapping[str, Any]) -> list[Grid]:
     fresh |= record["baselines"]
     same, grids = "Fresh baskets (no exact earlier copy by the same customer)", []
     titles = {
-        "replay_free": "in which at most 5 % of the baskets are replays",
+        "replay_free": f"in which at most 5 % of the baskets of {TELLING_PRODUCTS} and more products are replays",
         "fresh_later": "fresh baskets of the later weeks",
         "replayed": "replayed baskets: memory, not understanding",
     }
@@ -50,24 +52,43 @@ def headline(record: Mapping[str, Any]) -> list[Grid]:
 
 
 def labels_table(auxiliary: Mapping[str, Mapping[str, Any]]) -> Grid:
-    """One line per trip label: the model's accuracy beside both rivals', and whether it beats them."""
-    title = "Trip labels, with the trip hidden (how many products the basket has is visible, and gives its size away)"
+    """One line per trip label: the model's accuracy beside both rivals', by how much it leads the regression, and whether it beats both."""
+    title = (
+        "Trip labels, with the trip hidden (how many products the basket has is visible, and gives its size away); beaten: the "
+        "95 % interval of the paired difference, by customer, is above 0"
+    )
     grid = Grid(
-        "label", "accuracy", "majority class", "regression on visible basket", "model beats both", "baskets",
-        title=title, title_justify="left",
+        "label", "accuracy", "majority class", "regression on visible basket", "− regression, in points", "model beats both",
+        "baskets", title=title, title_justify="left",
     )  # fmt: skip
     for name, m in auxiliary.items():
         verdict = {True: "yes", False: "NO", None: "–"}[m["beats_both"]]
         shares = percents(m, "accuracy", "majority", "regression")
-        grid.add_row(name.replace("_", " "), *shares, verdict, f"{m['n']:,}")
+        grid.add_row(name.replace("_", " "), *shares, _span(m), verdict, f"{m['n']:,}")
     return grid
 
 
-def gap_line(record: Mapping[str, Any], trip: str) -> str:
-    """The model's lead over the best baseline on fresh baskets, with 95 % intervals."""
-    gap = record["intervals"][f"against_best_{trip}"]
-    model, best = record["views"]["fresh"][trip], record["baselines"][gap["baseline"]]
-    return _lead(model, best, gap, trip, "fresh baskets")
+def _span(label: Mapping[str, Any]) -> str:
+    """The 95 % interval of a label's lead over the regression, in percentage points."""
+    if not label["leads"]:
+        return "–"
+    low, high = (100 * end for end in label["leads"]["regression"])
+    return f"{low:+.2f} … {high:+.2f}"
+
+
+def gap_lines(record: Mapping[str, Any], trip: str) -> list[str]:
+    """The model's lead over the best baseline with 95 % intervals: on fresh baskets, and on the replay-free weeks if they are others."""
+    fresh, clean = record["intervals"], record["replay_free_intervals"]
+    lines, question = [], f"against_best_{trip}"
+    if fresh:
+        best = record["baselines"][fresh[question]["baseline"]]
+        lines.append(_lead(record["views"]["fresh"][trip], best, fresh[question], trip, "fresh baskets"))
+    if clean and clean != fresh:
+        period = record["periods"]["replay_free"]
+        model, best = period[f"model, {trip.replace('_', ' ')}"], period[clean[question]["baseline"]]
+        first, last = period["weeks"]
+        lines.append(_lead(model, best, clean[question], trip, f"all baskets of weeks {first}–{last}"))
+    return lines
 
 
 def novel_table(record: Mapping[str, Any]) -> list[Grid | str]:
@@ -119,8 +140,8 @@ def _calibration_lines(found: Mapping[str, Any], where: str, is_detailed: bool) 
     if before["ece"] is None:
         return []
     lines = [
-        f"Calibration of the top prediction ({where}): ECE {before['ece']:.4f}, Brier {before['brier']:.4f}; at "
-        f"temperature {found['temperature']:.3f}, fitted on validation: ECE {after['ece']:.4f}, Brier {after['brier']:.4f}"
+        f"Calibration of the top prediction ({where}): {_believed(before)}; at temperature {found['temperature']:.3f}, fitted on "
+        f"validation: {_believed(after)}"
     ]
     if is_detailed:
         lines += [
@@ -128,6 +149,14 @@ def _calibration_lines(found: Mapping[str, Any], where: str, is_detailed: bool) 
             for b in after["reliability"]
         ]
     return lines
+
+
+def _believed(found: Mapping[str, Any]) -> str:
+    """ECE beside what chance alone makes of it, the side to which the model errs, and Brier score."""
+    return (
+        f"ECE {found['ece']:.4f} ({found['ece_by_chance']:.4f} by chance alone), said − right {found['too_sure']:+.4f}, "
+        f"Brier {found['brier']:.4f}"
+    )
 
 
 def breakdowns(record: Mapping[str, Any]) -> list[str]:

@@ -5,6 +5,8 @@ checkpoint and of the validation samples that they belong to: neither a later tr
 """
 
 import json
+import math
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +18,7 @@ from retailsim.atomic import atomic
 from retailsim.errors import UserError
 from retailsim.evaluation.calibration import competing, fit_temperature
 from retailsim.evaluation.hidden import MIN_PRODUCTS
-from retailsim.manifest import fingerprint
+from retailsim.manifest import at_root, fingerprint
 from retailsim.model.basket_model import BasketModel
 from retailsim.training.masking import Masking, Question
 from retailsim.training.samples import Samples
@@ -28,7 +30,7 @@ TEMPERATURE_OF: dict[Question, str] = {
     "trip_unknown": "trip_unknown",
     "before_trip": "open_trip_unknown",
 }
-BASKETS = 3000  # of the validation weeks, evenly spaced: a single number needs no more
+BASKETS = 3000  # of the validation weeks at most, evenly spaced: a single number needs no more
 
 
 def temperature_path(checkpoint: Path) -> Path:
@@ -48,7 +50,8 @@ def kept_temperatures(checkpoint: Path, data_dir: Path) -> dict[str, float] | No
             return None
         return {kind: float(record["temperature"][kind]) for kind in KINDS}
     except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f'{path} is damaged: delete it, or run "retailsim evaluate {checkpoint}" again') from error
+        command = shlex.join(["retailsim", "evaluate", str(checkpoint), *at_root(data_dir)])
+        raise UserError(f'{path} is damaged: delete it, or run "{command}" again') from error
 
 
 def _made_from(checkpoint: Path, data_dir: Path) -> dict[str, str]:
@@ -74,7 +77,7 @@ def fit_temperatures(
     """
     usable = np.flatnonzero(val.columns["n_products"] >= MIN_PRODUCTS)
     keep = np.zeros(len(val), dtype=bool)
-    keep[usable[:: max(1, len(usable) // BASKETS)]] = True
+    keep[usable[:: max(1, math.ceil(len(usable) / BASKETS))]] = True
     samples = val.select(keep)
     found = {}
     for kind in KINDS:

@@ -4,6 +4,7 @@ import torch
 
 from retailsim.evaluation import calibration
 from retailsim.evaluation.calibration import Bin
+from retailsim.training.report_tables import calibration_lines
 
 
 def drawn(temperature, places=20_000, products=12):
@@ -47,9 +48,47 @@ def test_reliability_ece_and_brier_by_hand():
     assert calibration.brier(confidence, is_hit) == pytest.approx((0.01 + 0.01 + 0.49 + 0.09 + 0.25) / 5)
 
 
+@pytest.mark.parametrize("n", [40, 250, 5000])
+@pytest.mark.parametrize("likely", [0.07, 0.3])
+def test_the_error_by_chance_is_that_of_exact_probabilities(n, likely):  # C32
+    generator = np.random.default_rng(0)
+    confidence = generator.beta(2, 2 / likely - 2, n)
+    tables = [calibration.reliability(confidence, generator.random(n) < confidence) for _ in range(300)]
+    simulated = np.mean([calibration.ece(table) for table in tables])
+    assert calibration.ece_by_chance(tables[0]) == pytest.approx(simulated, rel=0.12 if n == 40 else 0.04)
+
+
+@pytest.mark.parametrize("too_sure", [-0.03, 0.0, 0.03])
+def test_an_error_to_one_side_is_told_from_chance(too_sure):  # C32
+    generator = np.random.default_rng(0)
+    confidence = generator.uniform(0.1, 0.4, 20_000)
+    found = calibration.summary(confidence, generator.random(20_000) < confidence - too_sure)
+    assert found["too_sure"] == pytest.approx(too_sure, abs=0.006)
+    assert found["ece_by_chance"] == pytest.approx(0.009, abs=0.001)
+    if too_sure:
+        assert found["ece"] == pytest.approx(abs(found["too_sure"]), rel=0.1)
+        assert found["ece"] > 2 * found["ece_by_chance"]
+    else:
+        assert found["ece"] < 1.5 * found["ece_by_chance"]
+
+
+def test_evaluate_prints_the_error_beside_chance_and_its_side():  # C32
+    confidence = np.full(100, 0.3)
+    before, after = (calibration.summary(confidence, np.arange(100) < hits) for hits in (20, 40))
+    record = {"calibration": {"trip_unknown": {"temperature": 1.25, "before": before, "after": after}}}
+    (line,) = calibration_lines(record, "trip_unknown", is_detailed=False)
+    chance = f"{before['ece_by_chance']:.4f} by chance alone"
+    first, second = line.split("; at temperature 1.250")
+    assert chance in first and "said − right +0.1000, Brier 0.1700" in first
+    assert chance in second and "said − right -0.1000, Brier 0.2500" in second
+
+
 def test_nothing_to_judge():
     nothing = np.empty(0)
-    assert calibration.summary(nothing, nothing.astype(bool)) == {"ece": None, "brier": None, "reliability": []}
+    found = calibration.summary(nothing, nothing.astype(bool))
+    assert found.pop("reliability") == [] and set(found.values()) == {None}
+    judged = calibration.summary(np.array([0.5]), np.array([True]))
+    assert found.keys() == judged.keys() - {"reliability"} and None not in judged.values()
     with pytest.raises(ValueError, match="at least one"):
         calibration.fit_temperature(torch.empty(0, 3), torch.empty(0, dtype=torch.int64))
     with pytest.raises(ValueError, match="compete"):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_array
 
-from retailsim.evaluation.label_regression import columns_of, guess_label
+from retailsim.evaluation.label_regression import PENALTIES, Labelled, columns_of, fit_regression
 
 
 def test_columns_are_products_shares_numbers_and_ratios():
@@ -35,10 +35,21 @@ def test_the_label_that_products_and_their_number_give_away_is_found():  # C32
     shown = labels.copy()
     shown[::7] = -1
     shuffled = generator.permutation(truth)
-    guesses = guess_label(seen(x), shown, seen(asked))
+    guesses = fit_regression(Labelled(seen(x), shown), Labelled(seen(x), labels)).guess(seen(asked))
     assert (guesses == truth).mean() > 0.97 > 0.8 > (guesses == shuffled).mean()
 
 
 def test_without_a_known_label_there_is_nothing_to_fit():
     with pytest.raises(ValueError, match="known label"):
-        guess_label(seen(np.eye(2)), np.array([-1, -1]), seen(np.eye(2)))
+        fit_regression(Labelled(seen(np.eye(2)), np.array([-1, -1])), Labelled(seen(np.eye(2)), np.array([0, 1])))
+
+
+@pytest.mark.parametrize("truth, is_bold", [(1, True), (0, False)])
+def test_the_penalty_is_chosen_on_baskets_that_it_was_not_fitted_on(truth, is_bold):  # C32
+    """Eight baskets of sixty have product 0, and class 1: a large penalty does not believe it, a small one does."""
+    x = np.eye(2)[[0] * 8 + [1] * 52]
+    fit = Labelled(seen(x), x[:, 0].astype(int))
+    later = Labelled(seen(np.eye(2)[[0, 0, 1]]), np.array([truth, truth, -1]))
+    found = fit_regression(fit, later)
+    assert found.guess(seen(np.eye(2))).tolist() == [truth, 0]
+    assert found.penalty == PENALTIES[0] if not is_bold else found.penalty < PENALTIES[0]

@@ -5,18 +5,23 @@ import json
 import re
 import shutil
 import subprocess
+from datetime import date
 from html import unescape
 
 import pyarrow.parquet as pq
 import pytest
 
+from retailsim.artifacts import SAMPLE_TABLES
 from retailsim.config import PRESETS
+from retailsim.errors import UserError
+from retailsim.manifest import fingerprint
 from retailsim.report.ablation_section import ablation
 from retailsim.report.belief_sections import breakdowns, calibration
 from retailsim.report.model_sections import metrics, verdict
 from retailsim.report.page import Figure
-from retailsim.report.report import TRAINING_FLAGS, main, training_command
+from retailsim.report.report import EVALUATION, KINDS, TRAINING_FLAGS, main, read_figures, training_command, weeks_of
 from retailsim.training.train import configure, train
+from retailsim.weeks import Calendar
 from tests import recipe
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -80,6 +85,17 @@ def test_the_command_trains_what_was_trained():
     command = training_command("small", vars(made.train))
     assert command == "retailsim train --preset small --epochs 7 --mask-prob 0.3 --seed 3"
     assert configure("small", None, {"epochs": 7, "mask_prob": 0.3, "seed": 3}) == made
+
+
+def test_the_weeks_are_those_that_the_checkpoint_knows():
+    """Its receipts were split anew since: what it was trained and chosen on is not what the data says."""
+    calendar = Calendar(date(2006, 4, 10), last_week=30, train_end=18, val_end=22)
+    split = "30 weeks, of which those after 22 are the test's"
+    assert (
+        weeks_of(calendar, {"train_end": 20, "val_end": 24})
+        == f"{split}; trained on those up to 20, chosen on those up to 24"
+    )
+    assert weeks_of(calendar, {}) == split  # of a version that did not say
 
 
 @pytest.mark.parametrize(
@@ -183,10 +199,29 @@ def test_figures_of_another_model_are_left_out(shop, trained, evaluated, tmp_pat
     shutil.copy(evaluated / "evaluation_test.json", figures)
     flags = [str(other), "-o", str(tmp_path / "r.html"), "--data-dir", str(shop.data)]
     assert main(flags) == 0
-    assert f"{figures} is of another checkpoint and is left out: write it with" in capsys.readouterr().err
+    assert f"{figures} is of another checkpoint than {other} and is left out: write it with" in capsys.readouterr().err
     assert "Not evaluated yet" in (tmp_path / "r.html").read_text(encoding="utf-8")
     assert main([*flags, "--evaluation", str(figures)]) == 2
     assert f"{figures} is of another checkpoint than {other}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_figures_of_another_split_are_left_out(shop, evaluated, tmp_path, capsys, kind):
+    """The receipts were split anew: other baskets are tested, and what was said of the first ones is not said of these."""
+    model, figures = evaluated / "best_model.pt", tmp_path / kind
+    file = SAMPLE_TABLES["test"].at(shop.data)
+    record = json.loads((evaluated / EVALUATION).read_text()) | {"exchanged": {}, "baskets": 1}
+    assert record["samples"] == fingerprint(file)
+    figures.write_text(json.dumps(record))
+    assert read_figures(model, figures, kind, shop.data) == record
+    figures.write_text(json.dumps(record | {"samples": fingerprint(SAMPLE_TABLES["val"].at(shop.data))}))
+    with pytest.raises(UserError, match=f"{kind} is of other baskets than those of {file}: write it with .*--data-dir"):
+        read_figures(model, figures, kind, shop.data)
+    shutil.copy(model, tmp_path / "best_model.pt")
+    assert read_figures(tmp_path / "best_model.pt", None, kind, shop.data) is None
+    assert f"{figures} is of other baskets than those of {file} and is left out" in " ".join(
+        capsys.readouterr().err.split()
+    )
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from retailsim.config import PRESETS, Config, TrainConfig
+from retailsim.errors import UserError
 from retailsim.evaluation.metrics import Metrics
 from retailsim.model.basket_model import BasketModel
 from retailsim.reading import load_vocabulary
@@ -159,7 +160,7 @@ def test_the_tensor_that_decides_costs_most_and_the_others_little(tmp_path):  # 
         samples = (ablation.without_samples(habits(n, seed), missing) for n, seed in ((800, 0), (100, 1)))
         tables = ablation.without_tables(make_tables(), missing)
         one = ablation.without_config(config, missing)
-        return fit(one, tables, vocabulary, *samples, run, None, lambda *done: None, lambda report: None).eval()
+        return fit(one, tables, vocabulary, *samples, run, None, None, lambda *done: None, lambda report: None).eval()
 
     model = trained()
     whole = hits(model, asked)
@@ -181,6 +182,36 @@ def test_ablate_says_what_each_tensor_is_worth_beside_the_claims(shop, trained, 
     printed = capsys.readouterr().out
     assert "document claims" in printed and "-40.0%" in printed
     assert record["baskets"] == 220
+
+
+def test_baskets_are_evenly_spaced_no_more_than_asked_for_and_no_fewer_than_two(shop, trained, capsys):  # C34 C39
+    protocol = load_protocol(shop.data, "test", load_vocabulary(shop.data))
+    new = np.flatnonzero(~protocol.samples.columns["is_replay"])
+    for most, step in ((None, 1), (len(new), 1), (len(new) - 1, 2), (2, (len(new) + 1) // 2)):
+        taken = fresh(protocol, most).samples.columns["basket_id"]
+        assert taken.tolist() == protocol.samples.columns["basket_id"][new[::step]].tolist()
+    alone = protocol.select(np.arange(len(protocol.samples)) == new[0])
+    with pytest.raises(UserError, match="repeat no earlier one: 1, and fewer than 2 can exchange nothing"):
+        fresh(alone, None)
+    flags = [trained / "best_model.pt", "--data-dir", shop.data, "--max-baskets", "1"]
+    assert recipe.call("training.ablate", flags, shop) == 2
+    assert "--max-baskets 1: give at least 2" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["", '{"key": {}, "metr', "[]", '{"metrics": null}'])
+def test_a_damaged_result_is_trained_anew(shop, tmp_path, monkeypatch, text):  # C34 C39
+    vocabulary = load_vocabulary(shop.data)
+    trainer = Trainer(
+        shop.data, tmp_path, vocabulary, load_protocol(shop.data, "test", vocabulary), PRESETS["tiny"], "cpu"
+    )
+    (tmp_path / "full_seed0").mkdir()
+    (tmp_path / "full_seed0" / "result.json").write_text(text)
+    monkeypatch.setattr(trainer, "_train", lambda *arguments: None)
+    monkeypatch.setattr(trainer, "_measure", lambda *arguments: {"mrr": 0.25})
+    said = []
+    for _ in range(2):
+        assert trainer.result("full", (), 0, said.append, lambda *step: None) == {"mrr": 0.25}
+    assert said == ["full, seed 0: training", "full, seed 0: kept"]
 
 
 def test_a_run_that_is_stopped_goes_on_and_ends_as_if_it_had_not_been(shop, tmp_path, monkeypatch):  # C28 C34

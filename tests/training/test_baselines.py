@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
-from retailsim.artifacts import BASELINE_SETTINGS
+from retailsim.artifacts import BASELINE_RANKS, BASELINE_SETTINGS
 from retailsim.errors import UserError
 from retailsim.evaluation.line_up import LINE_UP, SPEAKS_OF_BASKETS, by_question
 from retailsim.evaluation.settings import DEFAULTS, Settings
@@ -61,6 +61,52 @@ def test_other_code_makes_them_stale(tuned, monkeypatch):
     monkeypatch.setattr(baseline_ranks, "CODE", ("vocab.py",))
     assert baseline_ranks.tuned_settings(tuned) is None
     assert baseline_ranks.kept_ranks(tuned, "val") == {}
+
+
+def test_no_more_baskets_are_tuned_on_than_are_asked_for(tuned, monkeypatch):
+    protocol = load_protocol(tuned, "val", load_vocabulary(tuned))
+    asked = []
+
+    def tune(market, hidden, fit_end, on_trial):
+        asked.append(len(hidden.week))
+        raise UserError("enough")
+
+    monkeypatch.setattr(baseline_ranks, "tune", tune)
+    n = len(protocol.samples)
+    for most in (n - 1, n, n + 1):
+        monkeypatch.setattr(baseline_ranks, "TUNING_BASKETS", most)
+        with pytest.raises(UserError, match="enough"):
+            baseline_ranks.tune_settings(tuned, protocol, lambda trial: None)
+    assert asked == [(n + 1) // 2, n, n]
+
+
+@pytest.mark.parametrize("blend_follows", [False, True])
+def test_a_blend_of_other_code_does_not_go_without_a_word(tuned, tmp_path, monkeypatch, capsys, blend_follows):  # C33
+    root = shutil.copytree(tuned, tmp_path / "data", symlinks=True)
+    ranks = baseline_ranks.kept_ranks(root, "val")
+    baseline_ranks.keep_ranks(root, "val", {**ranks, "blend, trip known": ranks["EASE"]})
+    protocol = load_protocol(root, "val", load_vocabulary(root))
+    monkeypatch.setattr(baseline_ranks, "LINE_UP", {"popularity": LINE_UP["popularity"]})
+    capsys.readouterr()
+    assert "blend, trip known" in baseline_ranks.line_up_ranks(root, "val", protocol)
+    assert "blend" not in capsys.readouterr().err  # it is kept
+    monkeypatch.setattr(baseline_ranks, "CODE", ("vocab.py",))
+    for warnings in (0 if blend_follows else 1, 0):  # the second time it is as if there had never been one
+        assert "blend, trip known" not in baseline_ranks.line_up_ranks(root, "val", protocol, blend_follows)
+        said = capsys.readouterr().err
+        assert said.count("the blend that was kept of val is of other data or code") == warnings
+        assert said.count(f"retailsim baselines --blend --data-dir {root}") == warnings
+
+
+def test_ranks_that_cannot_be_read_say_nothing_of_a_blend(tuned, tmp_path, monkeypatch, capsys):
+    root = shutil.copytree(tuned, tmp_path / "data", symlinks=True)
+    (root / BASELINE_RANKS["val"].path).write_bytes(b"damaged")
+    monkeypatch.setattr(baseline_ranks, "LINE_UP", {"popularity": LINE_UP["popularity"]})
+    capsys.readouterr()
+    assert list(baseline_ranks.line_up_ranks(root, "val", load_protocol(root, "val", load_vocabulary(root)))) == [
+        "popularity", "popularity, before the trip",
+    ]  # fmt: skip
+    assert "blend" not in capsys.readouterr().err
 
 
 def test_settings_survive_the_file():

@@ -1,13 +1,16 @@
 """Temperatures belong to a checkpoint and its validation weeks; where those hide nothing, none are kept."""
 
+import json
 import shutil
 
+import numpy as np
 import torch
 
 from retailsim.artifacts import SAMPLE_TABLES
 from retailsim.config import PRESETS
 from retailsim.model.basket_model import BasketModel
 from retailsim.reading import load_vocabulary
+from retailsim.training import temperature
 from retailsim.training.samples import load_samples
 from retailsim.training.tables import load_tables
 from retailsim.training.temperature import KINDS, fit_temperatures, kept_temperatures
@@ -21,6 +24,16 @@ def test_validation_baskets_that_hide_nothing_fit_nothing(shop, tmp_path, capsys
     found = fit_temperatures(checkpoint, shop.data, model, alone, size, 64, torch.device("cpu"))
     assert len(alone) and found == dict.fromkeys(KINDS, 1.0) and kept_temperatures(checkpoint, shop.data) is None
     assert "no temperature is fitted" in capsys.readouterr().err
+
+
+def test_no_more_baskets_are_fitted_on_than_are_asked_for(shop, tmp_path, monkeypatch):
+    val, size = load_samples(shop.data, "val"), load_vocabulary(shop.data).size
+    model, checkpoint = BasketModel(PRESETS["tiny"].model, load_tables(shop.data), size), tmp_path / "best_model.pt"
+    checkpoint.write_bytes(b"a model")
+    n = int(np.sum(val.columns["n_products"] >= 2))
+    monkeypatch.setattr(temperature, "BASKETS", n - 1)
+    fit_temperatures(checkpoint, shop.data, model, val, size, 64, torch.device("cpu"))
+    assert json.loads(temperature.temperature_path(checkpoint).read_text())["baskets"] == (n + 1) // 2
 
 
 def test_another_validation_split_does_not_inherit_them(shop, tmp_path):
