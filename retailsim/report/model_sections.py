@@ -110,7 +110,13 @@ def metrics(found: Mapping[str, Any] | None, command: str) -> Section:
         parts.insert(
             2, paragraph(f"95 % intervals of the model with the trip unknown, by customer: {spans}.", is_soft=True)
         )
-        parts.insert(0, paragraph(verdict(intervals["best_baseline"], *intervals["difference"]["mrr"])))
+        said = [verdict(intervals["best_baseline"], *intervals["difference"]["mrr"])]
+        clean = found.get("replay_free_intervals")  # evaluations of an earlier version have none
+        if clean and clean != intervals:
+            (first, last), (low, high) = found["periods"]["replay_free"]["weeks"], clean["difference"]["mrr"]
+            when = f"with the trip unknown on all baskets of weeks {first}–{last}, which hold few copies or none"
+            said.append(verdict(clean["best_baseline"], low, high, when))
+        parts.insert(0, paragraph(" ".join(said)))
     parts += _before_trip(found.get("before_trip"))
     parts += _labels(found["auxiliary"])
     return Section(title, reading, parts)

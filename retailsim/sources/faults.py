@@ -187,7 +187,8 @@ def repeat_faults(rows: ir.Table, schema: Schema) -> ir.Table:
     )
     copies = copies.mutate(size=copies.count().over(group_by=["basket_id", "receipt"]))
     in_all = ibis.window(group_by="basket_id")
-    is_again = (copies.receipt > 1) & (copies["size"].min().over(in_all) == copies["size"].max().over(in_all))
+    is_whole = copies["size"].min().over(in_all) == copies["size"].max().over(in_all)
+    is_again = (copies.receipt > 1) & (is_whole | copies.is_elsewhere)
     is_again = copies.is_mixed.ifelse(copies.is_elsewhere & copies.is_even, is_again)
     return _first_of(copies, [("basket_id", REPEATS, is_again)], schema)
 

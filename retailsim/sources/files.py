@@ -30,10 +30,10 @@ def data_files(folder: Path) -> list[Path]:
 def receipts_of(folder: Path) -> list[Path]:
     """The `transactions*` entries of `folder` that may hold receipts, those that cannot be read among them, or its only data file.
 
-    `time.csv`, the calendar that the published data has beside the receipts, is none.
+    An archive beside the file that was taken out of it, of the same name but for the suffix, is passed by. `time.csv`, the calendar that the published data has beside the receipts, is none.
     """
     entries = sorted(entry for entry in folder.iterdir() if entry.name.lower().startswith(RECEIPTS))
-    named = [entry for entry in entries if not entry.name.lower().endswith(NO_RECEIPTS)]
+    named = [entry for entry in entries if suffix_of(entry) or not _is_passed_by(entry, entries)]
     others = [file for file in data_files(folder) if file.name.lower() != "time.csv"]
     return named or (others if len(others) == 1 else [])
 
@@ -44,16 +44,25 @@ def matching_files(folder: Path, patterns: Iterable[str]) -> list[Path]:
     A file that a pattern means but for its suffix, such as orders_3.txt, is a UserError: nobody would read it.
     """
     stems = [pattern.lower().removesuffix(suffix_of(Path(pattern))) for pattern in patterns]
-    found = []
-    for file in sorted(folder.iterdir()):
+    found, entries = [], sorted(folder.iterdir())
+    for file in entries:
         name, suffix = file.name.lower(), suffix_of(file)
         if file.is_file() and any(fnmatchcase(name, stem + suffix) for stem in stems if suffix):
             found.append(file)
-        elif not suffix and not name.endswith(NO_RECEIPTS):
+        elif not suffix and not _is_passed_by(file, entries):
             for stem in stems:
                 if _names_a_kind(stem) and fnmatchcase(name, f"{stem}.*"):
                     raise unknown_suffix(file, f"take it out of {folder}")
     return found
+
+
+def _is_passed_by(entry: Path, entries: Iterable[Path]) -> bool:
+    """Whether `entry` is no file of rows: a checksum or text, or the archive of a file that lies beside it, of the same name."""
+    name = entry.name.lower()
+    unpacked = (other.name.lower() for other in entries if suffix_of(other))
+    return name.endswith(NO_RECEIPTS) or any(
+        name.rpartition(".")[0] in (other, other.removesuffix(suffix_of(Path(other)))) for other in unpacked
+    )
 
 
 def _names_a_kind(stem: str) -> bool:

@@ -75,19 +75,16 @@ def _raw_csv(file: Path, engine: ibis.BaseBackend, ids: Collection[str], missing
         **{name: raw[place] for name, place in zip(names, places, strict=False)},
         **{ROW: ibis.row_number() + 1, LINE: has_width.ifelse(ibis.null("string"), line)},
     )
-    head = csv_head(file, delimiter, LOOKED_AT)
-    likely = [
-        (i, name)
-        for i, name in enumerate(names)
-        if name.casefold() in ids
-        and all(_is_float_id(row[i].strip(), (*missing, name)) for row in head if len(row) == len(names))
-    ]
-    return _without_points(table, [name for _, name in likely], missing)
+    codes = [(i, name) for i, name in enumerate(names) if name.casefold() in ids]
+    head = [row for row in csv_head(file, delimiter, LOOKED_AT) if len(row) == len(names)] if codes else []
+    likely = [name for i, name in codes if _are_float_ids([row[i].strip() for row in head], (*missing, name))]
+    return _without_points(table, likely, missing)
 
 
-def _is_float_id(value: str, missing: Collection[str]) -> bool:
-    """Whether `value` is one of a column of whole floats, in which values may be missing."""
-    return value in ("", *missing) or re.search(FLOAT_ID, value) is not None
+def _are_float_ids(values: list[str], missing: Collection[str]) -> bool:
+    """Whether `values` are whole floats as far as they are not missing, and not all are."""
+    known = [value for value in values if value not in ("", *missing)]
+    return bool(known) and all(re.search(FLOAT_ID, value) for value in known)
 
 
 def _without_points(table: ir.Table, likely: list[str], missing: Collection[str]) -> ir.Table:

@@ -42,10 +42,16 @@ def csv_header(file: Path) -> tuple[list[str], str]:
 
 
 def csv_head(file: Path, delimiter: str, rows: int) -> list[list[str]]:
-    """The first rows of a CSV file behind its header, at most `rows` and no more than its first chunk holds whole."""
+    """The first rows of a CSV file behind its header, at most `rows` and no more than its first chunk holds whole.
+
+    None where Python cannot read one of them: a value of more than 131,072 characters, or an open quote.
+    """
     text = next(_chunks(file), b"").decode(errors="replace")
     lines = text.splitlines(keepends=True)[: rows + 2]
-    found = list(csv.reader(lines, delimiter=delimiter))[1:]
+    try:
+        found = list(csv.reader(lines, delimiter=delimiter))[1:]
+    except csv.Error:
+        return []
     return found if text == "".join(lines) and text.endswith("\n") else found[:-1]  # the last one may be cut
 
 

@@ -72,7 +72,8 @@ class Trainer:
         folder = self._folder / f"{name.replace(' ', '_')}_seed{seed}"
         config = without_config(self._config.with_train(seed=seed), missing)
         key = {
-            "format": checkpoints.FORMAT,  # a model that computes otherwise is another model
+            "format": checkpoints.FORMAT,  # a model that computes otherwise is another model,
+            "optimizer": 2,  # and so is one that was trained otherwise: 2 spares biases, norms and gains from decay
             "config": config.to_json(),
             "without": list(missing),
             "data": self._data,

@@ -1,5 +1,6 @@
 """The training loop: for each epoch, for each step: forward, loss, backward, update; then validate, save, log."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,7 @@ def fit(
         val: validation baskets.
         run: device, checkpoint folder, workers.
         resumed: state of `checkpoint.load` from which to go on; None starts anew.
-        best: the checkpoint of the best epoch of `resumed`, see `checkpoint.find_best`.
+        best: the checkpoint of the best epoch of `resumed`, see `checkpoint.find_best`; None: the next epoch is the best.
         on_batch: called with epoch, steps done and steps in all.
         on_epoch: called with the report of each epoch.
 
@@ -59,6 +60,8 @@ def fit(
     training = prepare(config, tables, vocabulary, train, run, resumed)
     training.weeks = known_weeks(train, val, resumed)
     progress = training.progress
+    if best is None:  # none yet, or lost
+        progress.best_val_loss = math.inf
     if fabric.is_global_zero:
         checkpoint.tidy(run.checkpoint_dir)
         if best:

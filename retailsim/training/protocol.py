@@ -49,7 +49,7 @@ class Protocol:
     def replay_free_weeks(self) -> tuple[int, int] | None:
         """First and last of the weeks, from the split's first on, whose share of replays is at most REPLAY_LIMIT."""
         columns = {name: self.samples.columns[name] for name in ("week", "n_products", "is_replay")}
-        weeks = replays_by_week(ibis.memtable(pa.table(columns)))
+        weeks = replays_by_week(connect().create_table("samples", ibis.memtable(pa.table(columns)), temp=True))
         free = [of.week for of in takewhile(lambda of: of.share <= REPLAY_LIMIT, weeks)]
         return (free[0], free[-1]) if free else None
 
@@ -62,10 +62,9 @@ def refuse_known_weeks(checkpoint: Path, state: Mapping[str, Any], split: str, s
     known, done = ("train_end", "trained") if split == "val" else ("val_end", "chosen")
     first = int(samples.columns["week"].min())
     if known in state and first <= state[known]:
-        instead = "" if split == "val" else ", or give --split val"
         raise UserError(
             f"{checkpoint} was {done} on weeks up to {state[known]}, and the {split} weeks begin with {first}: figures of weeks that "
-            f"it knows would flatter it. Train again on this split, name the --data-dir it was trained on{instead}"
+            f"it knows would flatter it. Train again on this split, or name the --data-dir it was trained on"
         )
 
 

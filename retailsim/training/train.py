@@ -3,7 +3,6 @@
 Reads data/training/ and data/tensors/. Writes checkpoints/epoch_N.pt, best_model.pt, metrics.jsonl and tensorboard/.
 """
 
-import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -153,7 +152,6 @@ def go_on_from(resume: Path, checkpoint_dir: Path, vocabulary: Vocabulary) -> tu
     console.out.print(f"going on from {path}")
     best = checkpoint.find_best(checkpoint_dir, path, state, vocabulary)
     if best is None and (epoch := checkpoint.best_epoch(state)):
-        state["best_val_loss"] = math.inf
         console.out.print(
             f"epoch {epoch}, the best so far, lies in no file beside it: {checkpoint_dir / checkpoint.BEST} will be the best of the "
             f"epochs from {state['epoch'] + 1} on"

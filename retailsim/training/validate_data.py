@@ -4,6 +4,7 @@ Reads everything, writes nothing but --json. Exit code 0 when all is sound, 1 wh
 """
 
 import json as json_format
+import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -17,15 +18,15 @@ from rich.text import Text
 from retailsim import artifacts, console
 from retailsim.atomic import atomic
 from retailsim.errors import UserError
-from retailsim.manifest import again, fingerprint, manifest_path, read_manifest
+from retailsim.manifest import again, at_root, fingerprint, manifest_path, read_manifest
 from retailsim.reading import load_vocabulary
-from retailsim.run import TRAIN
+from retailsim.run import BEST, TRAIN
 from retailsim.sources.mapping import Mapping, load_mapping, parse_mapping
 from retailsim.sources.read import read_transactions, source_files
 from retailsim.sources.schema import PUBLISHED
 from retailsim.sources.stored import stored_rows
 from retailsim.sources.validate import judge
-from retailsim.status import source_of
+from retailsim.status import kept_flags, source_of
 from retailsim.storage import Array, Artifact, Record, Table, connect
 from retailsim.training import checkpoint
 from retailsim.training.made_from import refuse_other_products
@@ -81,8 +82,9 @@ def checks(source: Path, mapping: Mapping | None, root: Path, checkpoint_dir: Pa
     for artifact in (*present, *artifacts.ALL):
         command = again(artifact.written_by, root)
         yield artifact.path, command, lambda artifact=artifact: check_artifact(artifact, root)  # type: ignore[misc]
-    folder = None if checkpoint_dir == Path("checkpoints") else checkpoint_dir
-    train = again(TRAIN, root, {"--checkpoint-dir": folder})
+    folder = [] if checkpoint_dir == Path("checkpoints") else ["--checkpoint-dir", str(checkpoint_dir)]
+    flags = kept_flags(manifest_path(BEST, TRAIN, checkpoint_dir))  # of `run`; else those of the training are not known
+    train = shlex.join(["python", "-m", f"src.{TRAIN}", *flags, *folder, *at_root(root)])
     for path in sorted(checkpoint_dir.glob("*.pt")):
         yield str(path), train, lambda path=path: check_checkpoint(path, root)  # type: ignore[misc]
 

@@ -123,6 +123,18 @@ def test_every_bar_has_the_interval_of_its_method(evaluated, is_novel):
         assert drawn[name] == pytest.approx(span) and span[0] < span[1]
 
 
+def test_the_headline_weeks_have_a_verdict_of_their_own(evaluated):
+    found = json.loads((evaluated / "evaluation_test.json").read_text())
+    difference = found["intervals"]["difference"] | {"mrr": [0.0101, 0.0303]}
+    clean = found["intervals"] | {"best_baseline": "EASE", "difference": difference}
+    found |= {"replay_free_intervals": clean, "periods": {"replay_free": {"weeks": [25, 27]}}}
+    fresh, ahead = metrics(found, "").parts[0].split(" (95 %). ")
+    assert "with the trip unknown" in fresh and ahead.startswith("The model is ahead of the best baseline, EASE")
+    assert "weeks 25–27" in ahead and "+0.0101 and +0.0303" in ahead
+    for same in ({}, found["intervals"]):  # no such weeks, or no others than the fresh baskets'
+        assert "weeks 25–27" not in metrics(found | {"replay_free_intervals": same}, "").parts[0]
+
+
 def test_before_the_trip_stands_beside_the_baselines_that_can_be_asked(evaluated):
     found = json.loads((evaluated / "evaluation_test.json").read_text())
     before = found["before_trip"]

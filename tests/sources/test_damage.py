@@ -7,6 +7,7 @@ that is made with Python's own csv reader.
 import csv
 import gzip
 import io
+import os
 from collections import Counter
 from pathlib import Path
 
@@ -31,6 +32,7 @@ from retailsim.sources.validate import judge
 from retailsim.storage import connect
 from tests.sources.conftest import GOOD
 
+FILES = int(os.environ.get("DAMAGED_FILES", 500))  # more of them, when reading or judging has changed
 csv.field_size_limit(10**7)
 NASTY = [
     "", " ", "abc", "NaN", "inf", "-1", "0", "1.5", "1,234.50", "1.234,50", "9.94E+14", "99999999999999999999", "1e308",
@@ -249,9 +251,10 @@ def test_a_damaged_file_leaves_old_files_or_new_ones(tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_two_thousand_damaged_files(tmp_path, capsys):
+def test_many_damaged_files(tmp_path, capsys):
     desk = Desk()
-    counts = check_many(tmp_path, lambda path: outcome_of(path, desk.judge), 2_000)
+    counts = check_many(tmp_path, lambda path: outcome_of(path, desk.judge), FILES)
     with capsys.disabled():
         print(f"\n{sum(counts.values()):,} damaged files: {dict(counts.most_common())}")
-    assert sum(counts.values()) >= 2_000 and min(counts[name] for name in ("refused", "rows set aside", "clean")) > 50
+    assert sum(counts.values()) >= FILES
+    assert min(counts[name] for name in ("refused", "rows set aside", "clean")) > FILES / 40

@@ -160,6 +160,12 @@ def test_codes_with_a_point_stay_where_not_all_are_whole(published, engine, tmp_
     assert found == ["7.0", "007", "7.1"]
 
 
+def test_a_value_longer_than_python_reads_is_no_fault(published, engine, tmp_path):  # C39
+    rows = [published(CUST_CODE="3.0", BASKET_TYPE="x" * 140_000), published(CUST_CODE="4.0")]
+    (tmp_path / "transactions.csv").write_bytes(as_csv(rows))
+    assert [row["customer_id"] for row in read(tmp_path / "transactions.csv", engine)] == ["3.0", "4.0"]
+
+
 @pytest.mark.parametrize("others", [[10045.0], [10045.0, 3.0], [1.5], []])
 def test_no_number_in_a_column_of_floats_is_no_id(others, published, engine, tmp_path):  # C4: not the customer "nan"
     customers = [float("nan"), *others]
@@ -325,7 +331,10 @@ def test_all_weeks_of_a_folder_are_taken_whatever_the_case(weeks, engine, tmp_pa
     assert "would count the same rows twice" in refusal(tmp_path, engine)
 
 
-@pytest.mark.parametrize("name", ["transactions_200608.zip", "transactions_200608.txt", "TRANSACTIONS_200608.XLSX"])
+@pytest.mark.parametrize(
+    "name",
+    ["transactions_200608.zip", "transactions_200607.2.zip", "transactions_200608.txt", "TRANSACTIONS_200608.XLSX"],
+)
 def test_receipts_that_nobody_would_read_are_refused(weeks, name, engine, tmp_path):  # C4
     (tmp_path / "transactions_200607.csv").write_bytes(as_csv(weeks["200607"]))
     (tmp_path / name).write_bytes(b"PK")
@@ -340,6 +349,8 @@ def test_what_lies_beside_receipts_is_passed_by(weeks, tmp_path):
     file.write_bytes(as_csv(weeks["200607"]))
     for name in (
         "transactions_200607.csv.md5",
+        "transactions_200607.zip",
+        "transactions_200607.csv.bak",
         "transactions.SHA256",
         "transactions.yaml",
         ".transactions_200607.csv.crc",

@@ -236,6 +236,7 @@ def test_a_till_that_lists_every_unit_is_added_up(text, verdicts, lines):  # C4
         (["P1", "P1", "else", "P1", "P1"], [4, 5]),
         (["P1", "P2", "P1", "P2", "else", "P1", "P2"], []),  # no receipt twice
         (["a.csv P1", "a.csv P2", "a.csv P1", "a.csv P2", *["b.csv P1", "b.csv P2", "b.csv P1", "b.csv P2"]], [5, 6, 7, 8]),
+        (["a.csv P1", "a.csv P2", "a.csv P1", "a.csv P2", "b.csv P1", "b.csv P2"], [5, 6]),  # twice in one file, put in order, and in another
         (["a.csv P1", "b.csv P1"], [2]),
         (["a.csv P1", "a.csv P2", "b.csv P2", "b.csv P1"], [3, 4]),
         (["a.csv P1", "b.csv P2", "c.csv P1", "d.csv P2"], [3, 4]),  # split over two files, both given twice

@@ -212,6 +212,11 @@ def test_a_damaged_result_is_trained_anew(shop, tmp_path, monkeypatch, text):  #
     for _ in range(2):
         assert trainer.result("full", (), 0, said.append, lambda *step: None) == {"mrr": 0.25}
     assert said == ["full, seed 0: training", "full, seed 0: kept"]
+    kept = json.loads((tmp_path / "full_seed0" / "result.json").read_text())
+    del kept["key"]["optimizer"]  # of a version in which other weights shrank
+    (tmp_path / "full_seed0" / "result.json").write_text(json.dumps(kept))
+    trainer.result("full", (), 0, said.append, lambda *step: None)
+    assert said[2:] == ["full, seed 0: training"]
 
 
 def test_a_run_that_is_stopped_goes_on_and_ends_as_if_it_had_not_been(shop, tmp_path, monkeypatch):  # C28 C34

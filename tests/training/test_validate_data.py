@@ -8,6 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from retailsim import artifacts
+from retailsim.manifest import Manifest
+from retailsim.run import BEST, TRAIN
 from tests import recipe
 
 
@@ -84,4 +86,14 @@ def test_every_damaged_file_is_found_and_the_command_named(checked):
         found = next(found for path, found in findings.items() if path.endswith(artifact.path))
         assert not found["sound"] and artifact.written_by in found["repair"], artifact.path
     checkpoint = next(found for path, found in findings.items() if path.endswith("best_model.pt"))
-    assert not checkpoint["sound"] and "training.train" in checkpoint["repair"]
+    assert not checkpoint["sound"] and "training.train --checkpoint-dir" in checkpoint["repair"]
+
+
+def test_a_damaged_checkpoint_of_a_run_is_trained_with_its_flags(checked):
+    def damage(data, checkpoints):
+        flip(checkpoints / "best_model.pt")
+        flags = {"flags": ["--preset", "tiny", "--epochs", "4"]}
+        Manifest(TRAIN, checkpoints, [], flags, [BEST]).write()
+
+    repair = next(found["repair"] for path, found in checked(damage)[1].items() if path.endswith("best_model.pt"))
+    assert repair.startswith("python -m src.training.train --preset tiny --epochs 4 --checkpoint-dir ")
