@@ -255,7 +255,7 @@ def test_a_new_file_that_the_mapping_names_is_new(till):
 
 def test_notes_beside_the_receipts_are_not_new(say, shop, tmp_path):
     raw = shutil.copytree(shop.raw, tmp_path / "raw")
-    (raw / "transactions_notes.txt").write_text("no receipts")
+    (raw / "transactions_notes.md").write_text("no receipts")
     assert say(raw=raw)[1]["run-pipeline"] == ("current", "")
 
 
