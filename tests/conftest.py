@@ -19,8 +19,8 @@ gc.set_threshold(GARBAGE_EVERY)  # as commands do
 ibis.duckdb.connect = functools.partial(ibis.duckdb.connect, threads=1)  # the other core has its own tests
 torch.set_num_threads(1)  # tiny tensors: a second thread waits more than it computes, and rounds otherwise
 LONGEST = (
-    "test_damage", "test_killed", "test_mapped_road", "test_audit", "test_resume", "test_recipe", "test_planted_truths",
-    "test_documentation", "test_ablation", "test_export", "test_processes",
+    "test_killed", "test_mapped_road", "test_audit", "test_resume", "test_recipe", "test_documentation", "test_processes",
+    "test_planted_truths", "test_export", "test_ablation", "test_spark", "test_damage",
 )  # fmt: skip
 
 
