@@ -44,7 +44,7 @@ def csv_header(file: Path) -> tuple[list[str], str]:
 def csv_head(file: Path, delimiter: str, rows: int) -> list[list[str]]:
     """The first rows of a CSV file behind its header, at most `rows` and no more than its first chunk holds whole.
 
-    None where Python cannot read one of them: a value of more than 131,072 characters, or an open quote.
+    Empty where Python cannot read one of them: a value of more than 131,072 characters, or an open quote.
     """
     text = next(_chunks(file), b"").decode(errors="replace")
     lines = text.splitlines(keepends=True)[: rows + 2]
