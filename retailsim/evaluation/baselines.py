@@ -10,7 +10,7 @@ import numpy as np
 
 from retailsim.evaluation.hidden import HiddenSet, Shown
 from retailsim.evaluation.purchases import ChainCounts, DecayedCounts, FirstPurchases, Purchases, refuse_fit_period
-from retailsim.evaluation.ranking import Ranks, ahead_of, excluded_rows, ranks
+from retailsim.evaluation.ranking import Ranks, ahead_of, ranks_of_all
 from retailsim.evaluation.settings import DEFAULTS, Settings
 
 
@@ -34,14 +34,14 @@ def rank_both(baseline: Baseline, hidden: HiddenSet, first: FirstPurchases) -> t
     """Ranks beside the visible products, and before the trip."""
     if baseline.looks_at_basket:
         return _rank(baseline, hidden.with_unseen(), first)[0].halves()
-    beside, ahead = _rank(baseline, hidden, first)
-    return beside, Ranks(beside.overall + ahead, np.full(len(ahead), np.nan))
+    beside, of_all = _rank(baseline, hidden, first)
+    return beside, Ranks(of_all, np.full(len(of_all), np.nan))
 
 
 def _rank(baseline: Baseline, hidden: HiddenSet, first: FirstPurchases | None) -> tuple[Ranks, np.ndarray]:
-    """The ranks, and how many of its basket's visible products are scored higher than each hidden one, float64 [M]."""
+    """The ranks, and those that the same scores give where nothing is visible, float64 [M]."""
     overall, novel = np.empty(len(hidden.target)), np.where(hidden.target < hidden.visible.shape[1], np.nan, np.inf)
-    ahead = np.empty(len(hidden.target))
+    of_all = np.empty(len(hidden.target))
     week, customer = hidden.week[hidden.basket], hidden.customer[hidden.basket]
     is_novel = first.is_novel(week, customer, hidden.target) if first else np.zeros(len(week), dtype=bool)
     for baskets, shown in hidden.blocks():
@@ -49,15 +49,14 @@ def _rank(baseline: Baseline, hidden: HiddenSet, first: FirstPurchases | None) -
         row = np.repeat(np.arange(len(baskets)), lengths)
         begin = np.cumsum(lengths) - lengths
         places = np.arange(len(row)) + (hidden.starts[baskets] - begin)[row]
-        scores, excluded = baseline.scores(shown), excluded_rows(shown.visible.toarray())
-        overall[places] = ranks(scores[row], hidden.target[places], excluded[row])
-        ahead[places] = ahead_of(scores, hidden.target[places], shown.visible, row)
+        scores, target, visible = baseline.scores(shown), hidden.target[places], shown.visible[row]
+        of_all[places] = ranks_of_all(scores, target, row)
+        overall[places] = of_all[places] - ahead_of(scores, target, row, visible)
         new = is_novel[places]
         if first and new.any():
-            row, places = row[new], places[new]
-            bought = first.bought(week[places], customer[places])
-            novel[places] = ranks(scores[row], hidden.target[places], excluded[row] | bought)
-    return Ranks(overall, novel), ahead
+            bought = first.bought(week[places][new], customer[places][new])
+            novel[places[new]] = of_all[places][new] - ahead_of(scores, target[new], row[new], visible[new] + bought)
+    return Ranks(overall, novel), of_all
 
 
 class Popularity:

@@ -58,16 +58,16 @@ class FirstPurchases:
         """Whether an identified customer never bought the product before the week; bool [M]."""
         return (customer >= 0) & ~self.is_repeat(week, customer, product)
 
-    def bought(self, week: np.ndarray, customer: np.ndarray) -> np.ndarray:
-        """The products that each of identified customers [n] bought before a week [n]; bool [n, V]."""
+    def bought(self, week: np.ndarray, customer: np.ndarray) -> csr_array:
+        """The products that each of identified customers [n] bought before a week [n], as ones: sparse bool [n, V]."""
         base = customer.astype(np.int64) * self._stride
         begin, end = np.searchsorted(self._keys, base), np.searchsorted(self._keys, base + self._size)
         lengths = end - begin
         row = np.repeat(np.arange(len(base)), lengths)
         pair = np.arange(len(row)) + (begin - (np.cumsum(lengths) - lengths))[row]
-        found = np.zeros((len(base), self._size), dtype=bool)
-        found[row, self._keys[pair] - base[row]] = self._weeks[pair] < week[row]
-        return found
+        is_before = self._weeks[pair] < week[row]
+        row, product = row[is_before], (self._keys[pair] - base[row])[is_before]
+        return csr_array((np.ones(len(row), dtype=bool), (row, product)), shape=(len(base), self._size))
 
 
 class ChainCounts:

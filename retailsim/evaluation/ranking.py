@@ -4,7 +4,8 @@ All products of the vocabulary compete except special tokens and the basket's vi
 products stay in. Ties count half: rank = 1 + those scored higher + half of those scored the same. A product outside the
 vocabulary (first sold after the fit) cannot be predicted: its rank is infinite, a miss that counts.
 
-`ranks` (NumPy) is the definition; `ranks_of_logits` does the same where the logits are, and agrees with it exactly.
+`ranks` (NumPy) is the definition. `ranks_of_logits` does the same where the logits are, `ranks_of_all` less `ahead_of` in a tenth of the time
+where few products do not compete; both agree with it exactly.
 
 A first-time purchase ranks low with every method that knows habits, because the customer's own products rightly come first. So it
 is ranked a second time among novel products only, those that the customer never bought before (Li et al. 2023, "Masked and
@@ -62,19 +63,37 @@ def ranks(scores: np.ndarray, target: np.ndarray, excluded: np.ndarray) -> np.nd
     return np.where(is_known, 1 + higher + same / 2, np.inf)
 
 
-def ahead_of(scores: np.ndarray, target: np.ndarray, visible: csr_array, row: np.ndarray) -> np.ndarray:
-    """By how much a hidden product's rank would rise if its basket's visible products competed, float64 [M].
+def ranks_of_all(scores: np.ndarray, target: np.ndarray, row: np.ndarray) -> np.ndarray:
+    """`ranks` where nothing is visible, float64 [M]; what is visible is taken off by `ahead_of`.
+
+    Basket by basket, since what stays in the processor's cache is counted several times as fast.
 
     Args:
         scores: [n, V], of n baskets.
-        target: int [M], row of the hidden product; one outside the vocabulary has an infinite rank anyway.
-        visible: [n, V], not 0 where a product is visible.
+        target: int [M], row of the hidden product; one outside the vocabulary has an infinite rank.
         row: int [M], the basket of each hidden product.
     """
-    rivals = visible[row]  # [M, V]
-    place = np.repeat(np.arange(len(row)), np.diff(rivals.indptr))
+    _check(np.isnan(scores.min(initial=np.inf)), "scores hold NaN: nothing can be ranked by them")
+    _check((target < len(SPECIAL_TOKENS)).any(), "a hidden product is a special token")
+    found = np.full(len(target), np.inf)
+    for i in np.flatnonzero(target < scores.shape[1]):
+        rivals, own = scores[row[i], len(SPECIAL_TOKENS) :], scores[row[i], target[i]]
+        higher = np.count_nonzero(rivals > own)
+        found[i] = 1 + higher + (np.count_nonzero(rivals == own) - 1) / 2
+    return found
+
+
+def ahead_of(scores: np.ndarray, target: np.ndarray, row: np.ndarray, left_out: csr_array) -> np.ndarray:
+    """By how much a hidden product's rank among all falls where some products do not compete, float64 [M].
+
+    Args:
+        scores, target, row: as for `ranks_of_all`.
+        left_out: [M, V], not 0 where a product, no special token, does not compete with the hidden one.
+    """
+    place = np.repeat(np.arange(len(row)), np.diff(left_out.indptr))
+    _check((left_out.indices == target[place]).any(), "a hidden product is visible")
     own = scores[row, np.minimum(target, scores.shape[1] - 1)][place]
-    theirs = scores[row[place], rivals.indices]
+    theirs = scores[row[place], left_out.indices]
     return np.bincount(place, (theirs > own) + (theirs == own) / 2, minlength=len(row))
 
 

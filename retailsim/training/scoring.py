@@ -104,6 +104,6 @@ def _novel_ranks(answer: Answer, logits: Tensor, ranks: np.ndarray, protocol: Pr
     novel = np.where(np.isinf(ranks), np.inf, np.nan)
     rows = np.flatnonzero(first.is_novel(week, customer, target.cpu().numpy()))
     if len(rows):
-        bought = torch.from_numpy(first.bought(week[rows], customer[rows])).to(logits.device)
+        bought = torch.from_numpy(first.bought(week[rows], customer[rows]).toarray()).to(logits.device)
         novel[rows] = ranks_of_logits(logits[rows], target[rows], answer.excluded[rows] | bought)
     return novel

@@ -43,7 +43,7 @@ def test_first_purchases_are_what_a_loop_finds(shops):
     assert np.array_equal(first.is_repeat(week, customer, product), is_repeat)
     assert np.array_equal(first.is_novel(week, customer, product), ~is_repeat & (customer >= 0))
     identified = customer >= 0
-    table = first.bought(week[identified], customer[identified])
+    table = first.bought(week[identified], customer[identified]).toarray()
     assert [set(np.flatnonzero(row)) for row in table] == [
         {p for p in known if p < size} for known, c in zip(before, customer, strict=True) if c >= 0
     ]

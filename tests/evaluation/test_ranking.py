@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 import torch
+from scipy.sparse import csr_array
 
-from retailsim.evaluation.ranking import excluded_ids, excluded_rows, ranks, ranks_of_logits
+from retailsim.evaluation.ranking import ahead_of, excluded_ids, excluded_rows, ranks, ranks_of_all, ranks_of_logits
 from retailsim.vocab import MASK, PAD, SPECIAL_TOKENS
 
 #                 specials       products 3 … 7
@@ -69,18 +70,33 @@ def test_ids_shown_to_the_model_do_not_compete():
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_both_ranks_agree(dtype):
+def test_all_ranks_agree(dtype):
     generator = np.random.default_rng(0)
     logits = torch.from_numpy(generator.normal(size=(300, 200)).round(1)).to(dtype)  # rounded: full of ties
     target = generator.integers(3, 210, size=300)  # ten of them late
     visible = generator.random((300, 200)) < 0.1
     known = target < 200
     visible[np.flatnonzero(known), target[known]] = False
-    excluded = excluded_rows(visible)
+    visible[:, :3] = False
+    excluded, row = excluded_rows(visible), np.arange(300)
     here = ranks(logits.double().numpy(), target, excluded)
     there = ranks_of_logits(logits, torch.from_numpy(target), torch.from_numpy(excluded))
     assert there.dtype == np.float64 and np.array_equal(here, there)
     assert np.isinf(here).sum() == (~known).sum() > 0 and (here[known] % 1 == 0.5).any()
+    scores = logits.double().numpy()
+    among_all = ranks_of_all(scores, target, row)
+    assert np.array_equal(among_all, ranks(scores, target, excluded_rows(visible & False)))
+    assert np.array_equal(among_all - ahead_of(scores, target, row, csr_array(visible)), here)
+
+
+def test_a_rank_among_all_refuses_what_is_none():
+    scores, row = np.zeros((1, 8)), np.array([0])
+    with pytest.raises(ValueError, match="special token"):
+        ranks_of_all(scores, np.array([1]), row)
+    with pytest.raises(ValueError, match="NaN"):
+        ranks_of_all(np.where(np.arange(8) == 6, np.nan, scores), np.array([4]), row)
+    with pytest.raises(ValueError, match="visible"):
+        ahead_of(scores, np.array([4]), row, csr_array(np.arange(8)[None] == 4))
 
 
 def test_ranks_of_a_permutation_are_that_permutation():
