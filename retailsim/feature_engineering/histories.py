@@ -37,25 +37,39 @@ def leaning_rates(
         entity, week and the rated columns: float64; null while nobody has had an event.
     """
     columns = list(dict.fromkeys([*rates, *(column for rated in rates.values() for column in rated)]))
-    own = as_of_sums(weekly, [entity], columns, half_life)
-    groups = _sums_of(weekly, group, columns, half_life, "group_")
-    everybody = _sums_of(weekly, [], columns, half_life, "all_")
-    joined = own.inner_join(weekly.select(entity, "week", *group), [entity, "week"])
-    joined = joined.inner_join(groups, [*group, "week"]).inner_join(everybody, "week")
+    own, groups, everybody = _sums_by_level(weekly, [[entity], list(group), []], columns, half_life)
+    joined = groups.inner_join(everybody, "week", rname="all_{name}")
     leaned = {}
     for events, rated in rates.items():
-        weight = weights[events]
         for name in rated:
             at_large = joined[f"all_{name}"] / joined[f"all_{events}"].nullif(0.0)
-            of_group = (joined[f"group_{name}"] + weight * at_large) / (joined[f"group_{events}"] + weight)
-            leaned[name] = (joined[name] + weight * of_group) / (joined[events] + weight)
+            leaned[name] = (joined[name] + weights[events] * at_large) / (joined[events] + weights[events])
+    of_groups = joined.select(*group, "week", **leaned)
+    joined = own.inner_join(weekly.select(entity, "week", *group), [entity, "week"])
+    joined = joined.inner_join(of_groups, [*group, "week"], rname="group_{name}")
+    leaned = {}
+    for events, rated in rates.items():
+        for name in rated:
+            of_group = joined[f"group_{name}"]
+            leaned[name] = (joined[name] + weights[events] * of_group) / (joined[events] + weights[events])
     return joined.select(entity, "week", **leaned)
 
 
-def _sums_of(weekly: ir.Table, keys: Sequence[str], columns: Sequence[str], half_life: float, prefix: str) -> ir.Table:
-    totals = weekly.group_by([*keys, "week"]).agg(**{name: weekly[name].sum() for name in columns})
-    sums = as_of_sums(totals, keys, columns, half_life)
-    return sums.select(*keys, "week", **{prefix + name: sums[name] for name in columns})
+def _sums_by_level(
+    weekly: ir.Table, levels: Sequence[Sequence[str]], columns: Sequence[str], half_life: float
+) -> list[ir.Table]:
+    """`as_of_sums` for the key columns of each of the `levels`, the first of which tells the rows of `weekly` apart.
+
+    They are added up together: what an engine plans in a second it would else plan three times.
+    """
+    keys = list(dict.fromkeys(key for level in levels for key in level))
+    parts = []
+    for i, level in enumerate(levels):
+        absent = {key: ibis.literal("") for key in keys if key not in level}
+        part = weekly.group_by([*level, "week"]).agg(**{name: weekly[name].sum() for name in columns}) if i else weekly
+        parts.append(part.mutate(level=i, **absent).select("level", *keys, "week", *columns))
+    sums = as_of_sums(ibis.union(*parts), ["level", *keys], columns, half_life)
+    return [sums.filter(sums.level == i).select(*level, "week", *columns) for i, level in enumerate(levels)]
 
 
 def last_known(weekly: ir.Table, entity: str, labels: Sequence[str]) -> ir.Table:
