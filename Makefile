@@ -6,7 +6,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 BENCHMARKS := pipeline validation planted_truths scan attention loader training_step
 JAVA := $(shell command -v java)
-# One process per core, one thread each; what a module shares is made once.
+# Processes as tests/conftest.py says, one thread each; what a module shares is made once.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadscope --no-loadscope-reorder
 
 .PHONY: help setup demo test test-long test-all lint format docs site recipe bench clean

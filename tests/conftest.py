@@ -6,6 +6,7 @@ Shapes in the annotations of `retailsim.model` and `retailsim.training` are chec
 
 import functools
 import gc
+import os
 from pathlib import Path
 
 import ibis
@@ -22,6 +23,12 @@ LONGEST = (
     "test_killed", "test_mapped_road", "test_audit", "test_resume", "test_recipe", "test_documentation", "test_processes",
     "test_planted_truths", "test_export", "test_ablation", "test_spark", "test_damage",
 )  # fmt: skip
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """One process more than cores: some wait for a disk, or for processes of their own."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return cores + 1
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,9 +1,12 @@
 """The road on a small synthetic shop, as the tests walk it: raw files, stages, tensors of single baskets."""
 
+import functools
 import importlib
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pyarrow as pa
@@ -13,7 +16,12 @@ import pyarrow.csv as csv
 from retailsim.artifacts import AFFINITY, CUSTOMER_EMBEDDINGS, MISSIONS, PSEUDO_BRANDS, STORE_FEATURES, TRANSACTIONS
 from retailsim.as_of import as_of_sums
 from retailsim.data_pipeline import missions, store_affinity
-from retailsim.feature_engineering import customer_histories, store_features
+from retailsim.feature_engineering import (
+    customer_histories,
+    product_embeddings,
+    run_feature_engineering,
+    store_features,
+)
 from retailsim.model.lookup import Lookup
 from retailsim.reading import load_calendar, load_vocabulary
 from retailsim.storage import Table, connect
@@ -42,10 +50,17 @@ class Shop:
     checkpoints: Path
 
 
+def few_epochs() -> AbstractContextManager:
+    """Product embeddings learn for 20 epochs: what 200 teach is measured in test_product_embeddings.py and test_planted_truths.py."""
+    few = functools.partial(product_embeddings.embed_products, epochs=20)
+    return mock.patch.object(run_feature_engineering, "embed_products", few)
+
+
 def call(module: str, flags: list, shop: Shop) -> int:
     """The exit code of `python -m src.<module>` with `flags`, in this process; RAW stands for the raw folder."""
     argv = [str(shop.raw) if flag == "RAW" else str(flag) for flag in flags]
-    return importlib.import_module(f"retailsim.{module}").main(argv)
+    with few_epochs():
+        return importlib.import_module(f"retailsim.{module}").main(argv)
 
 
 def prepare(shop: Shop, commands: Sequence[tuple[str, list[str]]] = PREPARATION) -> None:

@@ -152,7 +152,8 @@ def rebuilt(shop, tmp_path_factory):
     """The roots that the audit compares, by name, and the findings of one whole run of it."""
     folder = tmp_path_factory.mktemp("audit")
     calendar = load_calendar(shop.data)
-    _, findings = audit.rebuilt_rules(shop.raw, 10_000, shop.data, calendar, [FUTURE], folder)
+    with recipe.few_epochs():
+        _, findings = audit.rebuilt_rules(shop.raw, 10_000, shop.data, calendar, [FUTURE], folder)
     names = {"base": "as it is", "order": "shuffled", "fit": "other test weeks", "future": f"from week {FUTURE}"}
     shops = {key: Shop(folder / name / "transactions.parquet", folder / name / "data") for key, name in names.items()}
     return shops, {finding.rule: finding for finding in findings}
@@ -171,7 +172,8 @@ def again(shop, rebuilt, tmp_path, monkeypatch):
             for manifest in copy.root.rglob("*.manifest.json"):
                 if manifest.name.split(".")[0].replace("_", "-") in verbs:
                     manifest.unlink()  # so that the stage runs again
-            made.append(rebuild(copy, load_calendar(shop.data), 0).root)
+            with recipe.few_epochs():
+                made.append(rebuild(copy, load_calendar(shop.data), 0).root)
         return made
 
     return walk
