@@ -53,6 +53,9 @@ class TrainConfig:
     mask_token_share: float = 0.8  # of the hidden places that show the mask token; half of the rest a random product
     open_share: float = 0.2  # of training baskets, half of them shown empty (docs/decisions/0016-open-baskets.md)
     hide_trip_prob: float = 0.5  # share of training baskets whose T6 is hidden (C22)
+    part_trip_prob: float = (
+        0.0  # share of the others that show some of the trip's labels only (docs/decisions/0017-trips-told-in-part.md)
+    )
     max_grad_norm: float = 1.0
     weight_decay: float = 0.01
     focal_gamma: float = 2.0  # 0: plain cross-entropy
@@ -65,7 +68,7 @@ class TrainConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("mask_prob", "finetune_mask_prob", "open_share", "hide_trip_prob"):
+        for name in ("mask_prob", "finetune_mask_prob", "open_share", "hide_trip_prob", "part_trip_prob"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} {getattr(self, name)} is no share from 0 to 1")
         if not 0 < self.learning_rate < math.inf:
@@ -130,6 +133,7 @@ _HISTORY_TRAINING = TrainConfig(
     mask_prob=0.25,
     finetune_mask_prob=0.15,
     mask_token_share=1.0,
+    part_trip_prob=0.25,
     focal_gamma=0.0,
     max_grad_norm=100.0,  # norms of 5 to 11 were measured: shortened to 1, a batch counts by its direction alone
     contrastive_share=0.0,

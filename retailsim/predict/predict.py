@@ -58,7 +58,7 @@ def predict(
         when: local date and hour, like 2008-03-15T10:00; at most one week after the data's last.
         basket: products that lie in it already, separated by commas; how many items of each says nothing.
         price: £ per item of products in the basket, like PRD0900001=1.25,PRD0900002=0.8; left out: the last known.
-        trip: full-shop, top-up, small-shop, emergency or other; it counts with the next three, otherwise the kind of trip is left open.
+        trip: full-shop, top-up, small-shop, emergency or other; with this and the next three, tell what is known of the trip. None: it is left open.
         focus: fresh, grocery, mixed, nonfood, general or other.
         sensitivity: la, mm, um or premium.
         size: s, m, l or xl.

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from retailsim.artifacts import CACHE, CALENDAR, CUSTOMER_CACHE, CUSTOMER_EMBEDDINGS, STORE_FEATURES, VOCABULARY
+from retailsim.config import Config
 from retailsim.errors import UserError
 from retailsim.evaluation.ranking import excluded_ids
 from retailsim.labels import TRIP_LABELS, UNKNOWN
@@ -55,6 +56,7 @@ class Predictor:
         histories: what customers and stores bought before each week.
         temperatures: by temperature.KINDS, fitted on the validation weeks; None: answers are scores.
         names: product id → name.
+        in_part: whether the model was trained on trips told in part, too.
 
     Example:
         >>> predictor = Predictor.load(Path("checkpoints/best_model.pt"), Path("data"))  # doctest: +SKIP
@@ -72,10 +74,12 @@ class Predictor:
         histories: PurchaseHistories,
         temperatures: Mapping[str, float] | None = None,
         names: Mapping[str, str] | None = None,
+        in_part: bool = False,
     ) -> None:
         self.vocabulary, self.calendar, self.temperatures = vocabulary, calendar, temperatures
         self._model, self._people, self._places, self._names = model.eval(), people, places, names or {}
-        self._histories, self._learned = histories, learned_sets(histories.customers, calendar.train_end)
+        self._histories = histories
+        self._learned = learned_sets(histories.customers, calendar.train_end, in_part)
         self._device = next(model.parameters()).device
         self._last_price = model.lookup.last_price.cpu().numpy()
 
@@ -109,7 +113,8 @@ class Predictor:
         places = Places(data_dir, tables.store.numpy())
         histories = load_purchase_histories(data_dir, vocabulary.size)
         calendar, temperatures = load_calendar(data_dir), kept_temperatures(checkpoint, data_dir)
-        return cls(model, vocabulary, calendar, People(data_dir), places, histories, temperatures, names)
+        in_part = Config.from_json(state["config"]).train.part_trip_prob > 0
+        return cls(model, vocabulary, calendar, People(data_dir), places, histories, temperatures, names, in_part)
 
     @property
     def model(self) -> BasketModel:

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from retailsim.labels import UNKNOWN
 from retailsim.model.batch import Batch
 from retailsim.tensor_preparation.t3_time import hour_row, recency_row
 from retailsim.training.chance import uniform
@@ -26,6 +25,7 @@ from retailsim.training.masking import (
     Masking,
     hides_trip,
     plan,
+    shown_trips,
 )
 from retailsim.training.samples import Samples
 from retailsim.vocab import EOS, MASK, SPECIAL_TOKENS
@@ -70,8 +70,7 @@ def make_batch(samples: Samples, rows: np.ndarray, masking: Masking) -> Batch:
     within, slots = slots_of(places // width, len(rows))
     anchors, partners = pairs(samples, rows, masking)
     trip = samples.trip[rows]
-    hide_trip = hides_trip(number, masking)
-    shown_trip = np.where(hide_trip[:, None], UNKNOWN, trip)
+    shown_trip = shown_trips(trip, number, masking)
     week, day, customer, store = (
         samples.columns[name][rows].astype(np.int64) for name in ("week", "day", "customer_row", "store_row")
     )
@@ -89,7 +88,7 @@ def make_batch(samples: Samples, rows: np.ndarray, masking: Masking) -> Batch:
         "hour": hour_row(samples.columns["hour"][rows]),
         "recency": recency_row(samples.columns["recency"][rows]),
         "trip": shown_trip,
-        "hide_trip": hide_trip,
+        "hide_trip": hides_trip(number, masking),
         "ids": ids,
         "paid": paid,
         "quantity": quantity,

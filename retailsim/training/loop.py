@@ -127,6 +127,7 @@ def train_epoch(
         epoch,
         setting.seed,
         mask_token_share=setting.mask_token_share,
+        part_trip_prob=setting.part_trip_prob,
         open_share=setting.open_share,
     )
     rows = epoch_rows(train, setting.batch_size, masking)

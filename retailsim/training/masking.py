@@ -12,11 +12,12 @@ from typing import Literal
 import numpy as np
 
 from retailsim.evaluation.hidden import hidden_count
+from retailsim.labels import UNKNOWN
 from retailsim.training.chance import uniform
 from retailsim.training.samples import Samples
 
 # streams of chance
-ORDER, CHOICE, REPLACEMENT, RANDOM_PRODUCT, TRIP, ANCHOR, PARTNER, DROPOUT, OPEN, VISIBLE = range(10)
+ORDER, CHOICE, REPLACEMENT, RANDOM_PRODUCT, TRIP, ANCHOR, PARTNER, DROPOUT, OPEN, VISIBLE, PART, LABELS = range(12)
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class Masking:
     seed: int = 0
     is_evaluation: bool = False
     mask_token_share: float = 0.8  # of the chosen places; half of the rest show a random product (SPEC C25)
+    part_trip_prob: float = 0.0  # share of the trips that are not hidden of which some labels are
     open_share: float = 0.0  # of the baskets, half of them shown empty; an evaluation opens all or none
     is_empty: bool = False  # whether an evaluation's open baskets are shown empty, too
 
@@ -103,3 +105,17 @@ def masked_count(lengths: np.ndarray, mask_prob: float) -> np.ndarray:
 def hides_trip(number: np.ndarray, masking: Masking) -> np.ndarray:
     """Whether T6 of each basket `number` is hidden: bool [n]."""
     return uniform(TRIP, masking.seed, masking.epoch, number) < masking.hide_trip_prob
+
+
+def shown_trips(trip: np.ndarray, number: np.ndarray, masking: Masking) -> np.ndarray:
+    """The labels `trip` int [n, 4] as the baskets `number` [n] show them, UNKNOWN where they are hidden.
+
+    A trip that is not hidden is told whole or in part, so that a request may tell any labels: every choice of some of them, but not all,
+    is equally likely.
+    """
+    key, labels = (masking.seed, masking.epoch, number), trip.shape[1]
+    everything = 2**labels - 1
+    part = 1 + (uniform(LABELS, *key) * (everything - 1)).astype(np.int64)
+    told = np.where(uniform(PART, *key) < masking.part_trip_prob, part, everything)
+    told = np.where(hides_trip(number, masking), 0, told)
+    return np.where(told[:, None] >> np.arange(labels) & 1, trip, UNKNOWN)

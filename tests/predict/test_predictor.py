@@ -42,6 +42,12 @@ def request_of(samples, row, calendar, store_ids, vocabulary):
     )
 
 
+def parts_of(predictor):
+    """What a predictor is made of, without temperatures."""
+    names = ("_model", "vocabulary", "calendar", "_people", "_places", "_histories")
+    return [getattr(predictor, name) for name in names]
+
+
 @pytest.fixture(scope="module")
 def stores(predictor):
     histories = predictor._places.histories
@@ -329,20 +335,12 @@ def test_features_that_the_cache_was_not_made_of_are_refused(shop, trained, tmp_
         Predictor.load(trained / "best_model.pt", root)
 
 
-def test_a_calibrated_answer_says_so_and_has_the_same_order(predictor, asked, shop, trained):
+def test_a_calibrated_answer_says_so_and_has_the_same_order(predictor, asked, told):
     """The temperatures of an evaluation are used: one where the trip is known, the other where it is open."""
-    request = asked[1]
-    parts = (
-        predictor._model,
-        predictor.vocabulary,
-        predictor.calendar,
-        predictor._people,
-        predictor._places,
-        predictor._histories,
-    )
-    mended = Predictor(*parts, {"open_trip_known": 2.0, "open_trip_unknown": 0.5})
-    in_part = {"mission_type": request.trip["mission_type"]}
-    for given, temperature in ((request, 2.0), (replace(request, trip={}), 0.5), (replace(request, trip=in_part), 0.5)):
+    request, temperatures = asked[1], {"open_trip_known": 2.0, "open_trip_unknown": 0.5}
+    mended = Predictor(*parts_of(predictor), temperatures, in_part=True)
+    assert Predictor(*parts_of(predictor), temperatures).predict(told).temperature == 0.5
+    for given, temperature in ((request, 2.0), (replace(request, trip={}), 0.5), (told, 2.0)):
         before, after = predictor.predict(given, EVERYTHING), mended.predict(given, EVERYTHING)
         assert (before.measure, after.measure, after.temperature) == ("score", "probability", temperature)
         powered = np.array([found.probability for found in before.suggestions]) ** (1 / temperature)
@@ -350,34 +348,49 @@ def test_a_calibrated_answer_says_so_and_has_the_same_order(predictor, asked, sh
         assert [found.probability for found in after.suggestions] == pytest.approx(expected, rel=1e-3)
 
 
-class TestATripToldInPart:
-    """Training shows all labels of a basket or none: told some, the model would take the others for labels that are lacking."""
+@pytest.fixture
+def told(asked):
+    """The request told the type of its trip alone."""
+    label = "mission_type"
+    return replace(asked[1], trip={label: asked[1].trip[label]})
+
+
+def test_a_trip_told_in_part_is_known_where_training_shows_parts(predictor, told):
+    assert len(predictor.trips_learned) == 2 ** len(TRIP_LABELS) - 1
+    answer = predictor.predict(told)
+    assert answer.notes == () and not predictor.arrays([told])["trip_is_open"].any()
+    assert predictor.predict(replace(told, customer=None)).suggestions != (
+        predictor.predict(replace(told, customer=None, trip={})).suggestions
+    )
+
+
+class TestATripToldInPartWhereTrainingShowsAllOrNone:
+    """Told some labels, the model would take the others for labels that are lacking."""
 
     @pytest.fixture
-    def told(self, asked):
-        label = "mission_type"
-        return replace(asked[1], trip={label: asked[1].trip[label]})
+    def strict(self, predictor):
+        return Predictor(*parts_of(predictor), in_part=False)
 
-    def test_is_left_open_with_a_note(self, predictor, told):
+    def test_is_left_open_with_a_note(self, strict, told):
         note = "the kind of trip is given by mission_type, as hardly any training basket has it: it is left open"
-        assert predictor.predict(told).notes == (note,)
-        assert predictor.arrays([told])["trip_is_open"].tolist() == [True]
+        assert strict.predict(told).notes == (note,)
+        assert strict.arrays([told])["trip_is_open"].tolist() == [True]
 
-    def test_chooses_among_earlier_trips_and_changes_nothing_else(self, predictor, asked, told):
-        known, open_, part = (predictor.arrays([one]) for one in (asked[1], replace(asked[1], trip={}), told))
+    def test_chooses_among_earlier_trips_and_changes_nothing_else(self, strict, asked, told):
+        known, open_, part = (strict.arrays([one]) for one in (asked[1], replace(asked[1], trip={}), told))
         same = [name for name in open_ if name not in ("trip", "habits")]
         assert all(np.array_equal(part[name], open_[name], equal_nan=True) for name in same)
         of_type, of_others = part["habits"][0, :, 20], part["habits"][0, :, 21:24]
         assert np.array_equal(of_type, known["habits"][0, :, 20]) and abs(of_type).max() > 0.01
         assert abs(of_others).max() < 1e-6
 
-    def test_does_not_reach_t6(self, predictor, asked, told):
+    def test_does_not_reach_t6(self, strict, asked, told):
         """Where the habits are the same, the answer is that of an open trip."""
         anonymous = replace(told, customer=None)
-        assert predictor.predict(anonymous).suggestions == predictor.predict(replace(anonymous, trip={})).suggestions
-        assert predictor.predict(told).suggestions != predictor.predict(replace(told, trip={})).suggestions
+        assert strict.predict(anonymous).suggestions == strict.predict(replace(anonymous, trip={})).suggestions
+        assert strict.predict(told).suggestions != strict.predict(replace(told, trip={})).suggestions
 
-    def test_is_known_where_training_has_baskets_with_just_these_labels(self, predictor, told, monkeypatch):
-        assert predictor.trips_learned == [[*TRIP_LABELS]]
-        monkeypatch.setattr(predictor, "_learned", frozenset([frozenset(told.trip)]))
-        assert predictor.predict(told).notes == () and not predictor.arrays([told])["trip_is_open"].any()
+    def test_is_known_where_training_has_baskets_with_just_these_labels(self, strict, told, monkeypatch):
+        assert strict.trips_learned == [[*TRIP_LABELS]]
+        monkeypatch.setattr(strict, "_learned", frozenset([frozenset(told.trip)]))
+        assert strict.predict(told).notes == () and not strict.arrays([told])["trip_is_open"].any()

@@ -1,4 +1,4 @@
-"""Which labels tell the kind of a trip: those that training baskets have together."""
+"""Which labels tell the kind of a trip: those that training shows together."""
 
 import numpy as np
 import pytest
@@ -25,13 +25,19 @@ def customers(*trips):
 
 def test_sets_of_a_hundredth_of_the_training_trips_are_learned():
     found = learned_sets(
-        customers((1, ALL, 980), (2, NO_SENSITIVITY, 11), (2, {TYPE}, 9), (9, {SIZE}, 5000)), train_end=8
+        customers((1, ALL, 980), (2, NO_SENSITIVITY, 11), (2, {TYPE}, 9), (9, {SIZE}, 5000)), train_end=8, in_part=False
     )
     assert found == {ALL, NO_SENSITIVITY}
 
 
+def test_a_training_on_parts_learns_every_part_of_them():
+    trips = customers((1, {TYPE, FOCUS, SIZE}, 980), (2, {SENSITIVITY}, 9))
+    expected = [{TYPE}, {FOCUS}, {SIZE}, {TYPE, FOCUS}, {TYPE, SIZE}, {FOCUS, SIZE}, {TYPE, FOCUS, SIZE}]
+    assert learned_sets(trips, train_end=8, in_part=True) == set(map(frozenset, expected))
+
+
 def test_where_no_trip_is_known_all_labels_are_asked_for_together():
-    assert learned_sets(customers(), train_end=8) == {ALL}
+    assert learned_sets(customers(), train_end=8, in_part=False) == {ALL}
 
 
 @pytest.mark.parametrize(
@@ -41,13 +47,13 @@ def test_where_no_trip_is_known_all_labels_are_asked_for_together():
 def test_a_request_with_other_labels_is_left_open(told, open_there, open_here):
     trip = {label: TRIP_LABELS[label][0] for label in told}
     there, here = (
-        learned_sets(customers((1, ALL, 9), (1, NO_SENSITIVITY, 1)), 8),
-        learned_sets(customers((1, {SIZE}, 1)), 8),
+        learned_sets(customers((1, ALL, 9), (1, NO_SENSITIVITY, 1)), 8, in_part=False),
+        learned_sets(customers((1, {SIZE}, 1)), 8, in_part=False),
     )
     assert (is_open(trip, there), is_open(trip, here)) == (open_there, open_here)
 
 
 def test_trips_without_a_label_teach_no_set_that_a_request_could_tell():
-    assert is_open({}, learned_sets(customers((1, (), 5)), 8)) and is_open(
-        {SIZE: "S"}, learned_sets(customers((1, (), 5)), 8)
+    assert is_open({}, learned_sets(customers((1, (), 5)), 8, False)) and is_open(
+        {SIZE: "S"}, learned_sets(customers((1, (), 5)), 8, False)
     )

@@ -290,6 +290,23 @@ def test_the_share_of_hidden_trips(long_samples, share):  # C22
     assert torch.equal(batch.trip[~batch.hide_trip], batch.labels[~batch.hide_trip])
 
 
+@pytest.mark.parametrize("share", [0.0, 0.4, 1.0])
+def test_the_share_of_trips_told_in_part_and_what_they_tell(long_samples, share):
+    """Every choice of one to three labels is shown equally often; who is hidden does not depend on the share."""
+    rows = np.flatnonzero((long_samples.trip >= 0).all(axis=1))
+    masking = replace(TRAINING, hide_trip_prob=0.25)
+    whole = make_batch(long_samples, rows, masking)
+    batch = make_batch(long_samples, rows, replace(masking, part_trip_prob=share))
+    assert torch.equal(batch.hide_trip, whole.hide_trip) and (batch.trip[batch.hide_trip] == -1).all()
+    assert torch.equal(batch.trip[batch.trip >= 0], batch.labels[batch.trip >= 0])
+    is_shown = (batch.trip[~batch.hide_trip] >= 0).numpy()
+    told = np.bincount(is_shown @ 2 ** np.arange(4), minlength=16)
+    assert told[0] == 0 and len(is_shown) > 500
+    assert 1 - told[15] / len(is_shown) == pytest.approx(share, abs=5 * (share * (1 - share) / len(is_shown)) ** 0.5)
+    each = share * len(is_shown) / 14
+    assert (abs(told[1:15] - each) <= 5 * each**0.5).all()
+
+
 def test_an_epoch_holds_every_basket_once_in_little_padding():
     lengths = np.random.default_rng(0).geometric(0.15, 20_011).clip(1, 50)
     epochs = [batch_rows(lengths, 64, seed=3, epoch=epoch) for epoch in (1, 2)]
