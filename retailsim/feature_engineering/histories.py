@@ -67,7 +67,8 @@ def _sums_by_level(
     for i, level in enumerate(levels):
         absent = {key: ibis.literal("") for key in keys if key not in level}
         part = weekly.group_by([*level, "week"]).agg(**{name: weekly[name].sum() for name in columns}) if i else weekly
-        parts.append(part.mutate(level=i, **absent).select("level", *keys, "week", *columns))
+        alike = {name: part[name].cast("float64") for name in columns}  # a sum of integers is a wider integer
+        parts.append(part.mutate(level=i, **absent, **alike).select("level", *keys, "week", *columns))
     sums = as_of_sums(ibis.union(*parts), ["level", *keys], columns, half_life)
     return [sums.filter(sums.level == i).select(*level, "week", *columns) for i, level in enumerate(levels)]
 
