@@ -7,11 +7,14 @@ Shapes in the annotations of `retailsim.model` and `retailsim.training` are chec
 import functools
 import gc
 import os
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import ibis
 import pytest
 import torch
+from filelock import FileLock
 
 from retailsim.console import GARBAGE_EVERY
 from tests import recipe
@@ -49,34 +52,69 @@ def one_thread() -> None:
 
 
 @pytest.fixture(scope="session")
-def shop(tmp_path_factory: pytest.TempPathFactory) -> recipe.Shop:
-    """A small synthetic retailer, run through the recipe's commands 1–5."""
-    root = tmp_path_factory.mktemp("shop")
-    made = recipe.Shop(root / "raw_data", root / "data", root / "checkpoints")
-    sizes = ["--customers", "60", "--products", "96", "--stores", "4", "--weeks", "30"]
-    assert recipe.call("sources.make_data", ["--output", made.raw, *sizes], made) == 0
-    recipe.give_second_basket(made.raw, recipe.CHANGED_FROM)
-    recipe.prepare(made)
-    return made
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], None]], Path]:
+    """`made_once(name, make)`: the folder that `make` has filled for the first process that asked; all read it, none writes."""
+    base = tmp_path_factory.getbasetemp()
+    base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+    def folder_of(name: str, make: Callable[[Path], None]) -> Path:
+        folder, done = base / name, base / f"{name}.done"
+        with FileLock(base / f"{name}.lock"):
+            if not done.exists():
+                shutil.rmtree(folder, ignore_errors=True)  # what a process that failed has left
+                folder.mkdir()
+                make(folder)
+                done.touch()
+        return folder
+
+    return folder_of
 
 
 @pytest.fixture(scope="session")
-def trained(shop: recipe.Shop) -> Path:
+def prepared(made_once) -> recipe.Shop:
+    """A small synthetic retailer, run through the recipe's commands 1–5."""
+
+    def make(root: Path) -> None:
+        made = _shop_in(root)
+        sizes = ["--customers", "60", "--products", "96", "--stores", "4", "--weeks", "30"]
+        assert recipe.call("sources.make_data", ["--output", made.raw, *sizes], made) == 0
+        recipe.give_second_basket(made.raw, recipe.CHANGED_FROM)
+        recipe.prepare(made)
+
+    return _shop_in(made_once("shop", make))
+
+
+@pytest.fixture(scope="session")
+def shop(prepared: recipe.Shop, tmp_path_factory: pytest.TempPathFactory) -> recipe.Shop:
+    """The small synthetic retailer with a data root of this process."""
+    root = tmp_path_factory.mktemp("shop")
+    shutil.copytree(prepared.data, root / "data")
+    return recipe.Shop(prepared.raw, root / "data", root / "checkpoints")
+
+
+@pytest.fixture(scope="session")
+def trained(prepared: recipe.Shop, shop: recipe.Shop, made_once) -> Path:
     """The folder of checkpoints of four epochs of the tiny preset on the shop."""
-    recipe.train(shop)
+
+    def make(root: Path) -> None:
+        recipe.train(recipe.Shop(prepared.raw, prepared.data, root / "checkpoints"))
+
+    shutil.copytree(made_once("trained", make) / "checkpoints", shop.checkpoints)
     return shop.checkpoints
 
 
 @pytest.fixture(scope="session")
-def changed_raw(shop: recipe.Shop, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The shop's raw files with products, prices and customers of weeks ≥ 26 permuted, but for one basket of week 26."""
-    return recipe.change_future(shop, recipe.CHANGED_FROM, tmp_path_factory.mktemp("changed"))
+def changed_shop(prepared: recipe.Shop, made_once) -> recipe.Shop:
+    """A shop made of the shop's raw files with products, prices and customers of weeks ≥ 26 permuted, but for one basket of week 26."""
+
+    def make(root: Path) -> None:
+        changed = _shop_in(root)
+        changed.raw.mkdir()
+        recipe.change_future(prepared, recipe.CHANGED_FROM, changed.raw)
+        recipe.prepare(changed)
+
+    return _shop_in(made_once("changed_shop", make))
 
 
-@pytest.fixture(scope="session")
-def changed_shop(changed_raw: Path, tmp_path_factory: pytest.TempPathFactory) -> recipe.Shop:
-    """A shop made of `changed_raw`."""
-    root = tmp_path_factory.mktemp("changed_shop")
-    changed = recipe.Shop(changed_raw, root / "data", root / "checkpoints")
-    recipe.prepare(changed)
-    return changed
+def _shop_in(root: Path) -> recipe.Shop:
+    return recipe.Shop(root / "raw_data", root / "data", root / "checkpoints")

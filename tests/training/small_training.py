@@ -63,11 +63,11 @@ def train_small(
     return reports
 
 
-def train_or_go_on(folder: Path, checkpoint_every: int) -> None:
+def train_or_go_on(folder: Path) -> None:
     """What a process does that may be killed at any moment: go on from what lies in `folder`, to the end."""
     torch.set_num_threads(1)
     folder.mkdir(exist_ok=True)
-    train_small(folder, folder, checkpoint_every=checkpoint_every)
+    train_small(folder, folder, checkpoint_every=2)
 
 
 def end_of(folder: Path) -> dict[str, object]:

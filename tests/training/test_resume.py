@@ -228,7 +228,7 @@ def test_fifty_kills_at_random_moments_end_bit_identical(tmp_path):  # C29
     processes.set_forkserver_preload(["tests.training.small_training", "torch._dynamo", "pandas", "holidays.countries"])
 
     def start(folder):
-        process = processes.Process(target=train_or_go_on, args=(folder, 1))
+        process = processes.Process(target=train_or_go_on, args=(folder,))
         process.start()
         return process
 
