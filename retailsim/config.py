@@ -53,7 +53,7 @@ class TrainConfig:
     mask_token_share: float = 0.8  # of the hidden places that show the mask token; half of the rest a random product
     open_share: float = 0.2  # of training baskets, half of them shown empty (docs/decisions/0016-open-baskets.md)
     hide_trip_prob: float = 0.5  # share of training baskets whose T6 is hidden (C22)
-    part_trip_prob: float = 0.0  # share of the others that show a part of it (docs/decisions/0017-trips-told-in-part.md)
+    part_trip_prob: float = 0.0  # share of the others that show a part of it (docs/decisions/0017)
     max_grad_norm: float = 1.0
     weight_decay: float = 0.01
     focal_gamma: float = 2.0  # 0: plain cross-entropy
