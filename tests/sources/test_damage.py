@@ -32,7 +32,7 @@ from retailsim.sources.validate import judge
 from retailsim.storage import connect
 from tests.sources.conftest import GOOD
 
-FILES = int(os.environ.get("DAMAGED_FILES", 250))  # more of them, when reading or judging has changed
+FILES = int(os.environ.get("DAMAGED_FILES", 150))  # more of them, when reading or judging has changed
 csv.field_size_limit(10**7)
 NASTY = [
     "", " ", "abc", "NaN", "inf", "-1", "0", "1.5", "1,234.50", "1.234,50", "9.94E+14", "99999999999999999999", "1e308",
