@@ -35,7 +35,7 @@ OF_ALL = (
     Port("t3", ("B", T3.width), "float32", "the time, T3: rows of the day, the hour and the weeks since the last trip, added"),
     Port("t5", ("B", T5.width), "float32", "the store: row of T5 as of the basket's week; row 0: no store known"),
     Port("trip", ("B", len(TRIP_LABELS)), "int64", f"codes of {', '.join(TRIP_LABELS)}; -1: not known"),
-    Port("trip_is_open", ("B",), "bool", "true: the kind of trip is not known, or told in part, and `trip` is not looked at"),
+    Port("trip_is_open", ("B",), "bool", "true: no label is told, or not those that training shows together, and `trip` is not looked at"),
     Port(
         "ids", ("B", "S"), "int64",
         f"vocabulary rows: {EOS} at one place, whose product is asked for, the basket's products, then {PAD} as padding",
